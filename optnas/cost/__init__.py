@@ -1,0 +1,39 @@
+"""What a network costs, known before it is trained."""
+
+from optnas.cost.constraint import Constraint, parse_constraint, parse_constraints
+from optnas.cost.device import device_fingerprint
+from optnas.cost.latency import Latency, latency_ms, measure_latency, reference_latency_ms
+from optnas.cost.macs import UncountedOperator, count_operator, macs, macs_by_module
+from optnas.cost.names import COSTS, format_cost
+from optnas.cost.params import params
+from optnas.cost.peak_memory import peak_memory_bytes
+from optnas.cost.price import EXACT, Prices
+from optnas.cost.profile import Profile, profile
+from optnas.cost.runtime import EagerRuntime, Runtime
+from optnas.cost.size_bytes import size_bytes
+
+__all__ = [
+    "COSTS",
+    "EXACT",
+    "Constraint",
+    "EagerRuntime",
+    "Latency",
+    "Prices",
+    "Profile",
+    "Runtime",
+    "UncountedOperator",
+    "count_operator",
+    "device_fingerprint",
+    "format_cost",
+    "latency_ms",
+    "macs",
+    "macs_by_module",
+    "measure_latency",
+    "params",
+    "parse_constraint",
+    "parse_constraints",
+    "peak_memory_bytes",
+    "profile",
+    "reference_latency_ms",
+    "size_bytes",
+]

@@ -1,0 +1,123 @@
+"""Limits on what a network may cost, as a person writes them and as Optuna reads them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from math import ceil, floor, isfinite
+from typing import Literal, cast, get_args
+
+from optnas.cost.names import check_cost
+from optnas.errors import UsageError
+
+__all__ = ["Constraint", "parse_constraint", "parse_constraints"]
+
+Op = Literal["<=", "<", ">=", ">"]
+
+_GRAMMAR = 'expected NAME OP NUMBER like "params<=100k", OP one of <=, <, >=, > and k, M, G powers of 1000'
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*([kMG]?)")
+_FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A cost and its limit. `<` and `>` mean what they say: a cost equal to the limit is refused.
+
+    Raises:
+        UsageError: The cost is unknown, or the limit is negative or not finite, or nothing can be below it.
+    """
+
+    cost: str
+    """One of `optnas.cost.COSTS`."""
+    op: Op
+    """What holds between the cost and the limit of a feasible network."""
+    limit: float
+    """In the cost's own unit."""
+
+    def __post_init__(self) -> None:
+        where = f"constraint {self.cost}{self.op}{self.limit}"
+        check_cost(self.cost, where)
+        if self.op not in get_args(Op):
+            raise UsageError(f"{where}: expected one of {', '.join(get_args(Op))}, got {self.op!r}")
+        if not isfinite(self.limit) or self.limit < 0:
+            raise UsageError(f"{where}: expected a finite limit of at least 0, got {self.limit}")
+        if self.op == "<" and self.limit == 0:
+            raise UsageError(f"{where}: expected a limit above 0 with <, got 0, and no network costs less")
+
+    def __str__(self) -> str:
+        exact = self.limit == int(self.limit) and self.limit < 1e16
+        return f"{self.cost}{self.op}{int(self.limit) if exact else repr(float(self.limit))}"
+
+    def violation(self, costs: Mapping[str, float]) -> float:
+        """How far a network is on the wrong side, as Optuna's constraints are: feasible is <= 0.
+
+        A share of the limit, so that limits on different costs compare: 0.1 is ten percent beyond it. With a
+        limit of 0 it is the cost itself. A tie under `<` or `>` is beyond by the float epsilon, 2.2e-16.
+
+        Args:
+            costs: The costs of the network by name; those that are not constrained are not read.
+
+        Raises:
+            UsageError: The cost is missing or not finite.
+        """
+        value = costs.get(self.cost)
+        if value is None or not isfinite(value):
+            raise UsageError(f"constraint {self}: expected a finite {self.cost} among the costs, got {value}")
+        beyond = value - self.limit if self.op in ("<=", "<") else self.limit - value
+        if beyond == 0 and self.op in ("<", ">"):
+            return sys.float_info.epsilon
+        return beyond / (self.limit or 1.0)
+
+
+def parse_constraint(text: str) -> Constraint:
+    """Read one limit, such as "params<=100k", "latency_ms < 2.5" or "macs <= 3e6".
+
+    Spaces may stand between the parts. There are no unit words: the unit is in the cost's name.
+
+    Raises:
+        UsageError: The text does not follow the grammar, or `Constraint` refuses what it says.
+    """
+    parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(.*?)\s*", text)
+    if parts is None:
+        raise UsageError(f"constraint {text!r}: {_GRAMMAR}, got {text!r}")
+    cost, op, right = parts.groups()
+    check_cost(cost, f"constraint {text!r}")
+    number = _NUMBER.fullmatch(right)
+    if number is None:
+        raise UsageError(
+            f"constraint {text!r}: {_GRAMMAR}, got {right!r} as the number, which may not be "
+            f"negative, infinite or carry a unit word (the unit is in the name {cost})"
+        )
+    digits, exponent, prefix = number.groups(default="")
+    # Decimal, because 1.1 * 1000 is not 1100 in binary.
+    return Constraint(cost, cast(Op, op), float(Decimal(digits + exponent) * _FACTORS[prefix]))
+
+
+def parse_constraints(texts: Iterable[str]) -> tuple[Constraint, ...]:
+    """Read several limits that must hold together; one that is repeated is kept once.
+
+    Raises:
+        UsageError: One of them cannot be read, or no value of a cost fulfils all of its limits.
+    """
+    constraints = tuple(dict.fromkeys(parse_constraint(text) for text in texts))
+    for upper in constraints:
+        for lower in constraints:
+            same = upper.cost == lower.cost and upper.op in ("<=", "<") and lower.op in (">=", ">")
+            if same and not _room_between(lower, upper):
+                raise UsageError(
+                    f"constraints: expected limits that some {upper.cost} can meet, got {lower} together with {upper}"
+                )
+    return constraints
+
+
+def _room_between(lower: Constraint, upper: Constraint) -> bool:
+    if lower.cost == "latency_ms":
+        strict = upper.op == "<" or lower.op == ">"
+        return lower.limit < upper.limit or (lower.limit == upper.limit and not strict)
+    # Every other cost is a whole number.
+    least = floor(lower.limit) + 1 if lower.op == ">" else ceil(lower.limit)
+    most = ceil(upper.limit) - 1 if upper.op == "<" else floor(upper.limit)
+    return least <= most

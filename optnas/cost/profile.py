@@ -1,0 +1,99 @@
+"""What the networks of a space cost, from random ones: the answer before the first epoch."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from optnas.cost.constraint import Constraint
+from optnas.cost.price import Prices
+from optnas.errors import UsageError
+from optnas.space import Build, RandomTrial
+from optnas.threads import one_thread
+
+__all__ = ["Profile", "profile"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The costs of random networks of a space."""
+
+    samples: int
+    """How many networks were drawn."""
+    invalid: int
+    """How many of them could not be built or run."""
+    costs: Mapping[str, Sequence[float]]
+    """Each cost of the valid networks, in its unit."""
+    share: float
+    """How many of all networks meet the constraints, between 0 and 1."""
+    problem: str = ""
+    """The traceback of the first network that could not be built or run."""
+
+    def quantile(self, cost: str, at: float) -> float:
+        """The value of a cost below which a share `at` of the networks lies."""
+        return float(np.quantile(self.costs[cost], at))
+
+
+def profile(
+    build: Build,
+    input_shape: tuple[int, int, int],
+    costs: Sequence[str],
+    samples: int,
+    constraints: Sequence[Constraint] = (),
+    seed: int = 0,
+    prices: Prices = Prices(),
+    on_sample: Callable[[int], None] = lambda done: None,
+) -> Profile:
+    """Draw random networks, uniform over each choice, and measure what they cost.
+
+    Args:
+        build: The space.
+        input_shape: (channels, height, width) of one image.
+        costs: Which ones to measure.
+        samples: How many networks.
+        constraints: Budgets; `share` says how many networks meet all of them.
+        seed: Of the draws.
+        prices: Measures the costs.
+        on_sample: Called after each network with how many are done.
+
+    Raises:
+        UsageError: If every network fails, with the traceback of the first; or what the space itself refuses.
+    """
+    generator = np.random.default_rng(seed)
+    names = list(dict.fromkeys([*costs, *(constraint.cost for constraint in constraints)]))
+    table: dict[str, list[float]] = {name: [] for name in names}
+    problem, invalid, meeting = "", 0, 0
+    for done in range(1, samples + 1):
+        try:
+            with one_thread():
+                measured = _measure(build(RandomTrial(generator)), input_shape, names, prices)
+        except UsageError:
+            raise
+        except Exception as error:
+            invalid += 1
+            if not problem:
+                problem, first = traceback.format_exc(), error
+            if invalid == done and done >= min(samples, 10):
+                reason = f"{type(first).__name__}: {first}"
+                raise UsageError(f"none of {done} random networks of the space works: {reason}", problem) from None
+        else:
+            for name in names:
+                table[name].append(measured[name])
+            meeting += all(constraint.violation(measured) <= 0 for constraint in constraints)
+        on_sample(done)
+    return Profile(samples, invalid, table, meeting / samples, problem)
+
+
+def _measure(
+    module: object, input_shape: tuple[int, int, int], names: Sequence[str], prices: Prices
+) -> dict[str, float]:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"the space must return a torch.nn.Module, got {type(module).__name__}")
+    measured: dict[str, float] = {}
+    for name in names:
+        measured |= prices(name, module, input_shape)
+    return measured

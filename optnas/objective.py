@@ -1,0 +1,257 @@
+"""The corridor of one trial: build, measure, pass the gate, train, give values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from optuna import Study, Trial, TrialPruned
+from optuna.trial import FrozenTrial, TrialState
+from torch import nn
+
+from optnas.cost import COSTS, Constraint, Prices
+from optnas.errors import UsageError
+from optnas.sampler import derive_seed
+from optnas.space import Build, ReplayTrial, Space, bind_space, fingerprint
+from optnas.task import Learned, Task
+from optnas.threads import one_thread
+
+__all__ = ["ATTRIBUTE", "ERROR", "Gate", "Job", "Objective", "Refused", "Repeat", "run_job"]
+
+#: The one objective that is known only after training: 1 - accuracy on validation data, minimised.
+ERROR = "error"
+#: Prefix of everything that optnas keeps in a trial's or a study's user attributes.
+ATTRIBUTE = "optnas:"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training, as plain values: what travels to a worker."""
+
+    number: int
+    """The trial's number."""
+    build: Build
+    """The space, bound to the task's input."""
+    params: Mapping[str, Any]
+    """The trial's choices."""
+    task: Task
+    """What to learn, with the training hyperparameters that the trial chose."""
+    seed: int
+    """Of the initial weights, the order of the images and their augmentation."""
+    costs: Mapping[str, float]
+    """The costs measured before training."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A network that is not worth an epoch."""
+
+    reason: str
+    costs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A network that another trial has trained."""
+
+    of: int
+    values: Sequence[float]
+    costs: Mapping[str, float]
+
+
+Gate = Job | Refused | Repeat
+
+
+def run_job(job: Job, on_epoch: Callable[[int, float], None] | None = None) -> Learned:
+    """Build the network of a job again and train it; needs nothing but the job.
+
+    Raises:
+        Whatever the task raises, such as `TrainingDiverged`, or `on_epoch`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed)
+        module = job.build(ReplayTrial(job.params))
+    return job.task.train(module, job.seed, on_epoch)
+
+
+class Objective:
+    """An objective for `study.optimize`, and the steps of it for a coordinator.
+
+    Costs come first: a network over a budget, one whose forward fails, or one that another trial of the study
+    has trained never costs an epoch. In `study.optimize` the first two raise `TrialPruned` (with the
+    constraints set) and the last returns the values that are known.
+
+    Args:
+        space: A function of a trial that returns a network. It is given `input_shape` and `num_classes` of
+            the task if it has parameters of these names.
+        task: What to learn.
+        costs: Which costs to measure and keep for each trial; those of the objectives and constraints are
+            added.
+        objectives: "error" and names of costs, in the order of the study's values. All are minimised.
+        constraints: Budgets that a network must meet.
+        seed: The study's seed; each trial derives its own from it.
+        prices: Measures the costs.
+
+    Raises:
+        UsageError: If the objectives do not name "error" once and known costs.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        task: Task,
+        costs: Sequence[str] = ("params", "macs", "size_bytes", "peak_memory_bytes"),
+        *,
+        objectives: Sequence[str] = (ERROR, "macs"),
+        constraints: Sequence[Constraint] = (),
+        seed: int = 0,
+        prices: Prices = Prices(),
+    ) -> None:
+        self.task = task
+        self.build = bind_space(space, task.input_shape, task.num_classes)
+        self.objectives = check_objectives(objectives)
+        self.constraints = tuple(constraints)
+        budgeted = [constraint.cost for constraint in self.constraints]
+        # Dear costs last: a network over another budget is then never timed.
+        named = {*costs, *budgeted, *self.objectives} - {ERROR}
+        self.costs = tuple(sorted(named, key=list(COSTS).index))
+        self.seed = seed
+        self.prices = prices
+
+    @property
+    def directions(self) -> list[str]:
+        """For `optuna.create_study`."""
+        return ["minimize"] * len(self.objectives)
+
+    def __call__(self, trial: Trial) -> tuple[float, ...]:
+        gate = self.admit(trial)
+        if isinstance(gate, Refused):
+            raise TrialPruned(gate.reason)
+        if isinstance(gate, Repeat):
+            return tuple(gate.values)
+        learned = run_job(gate)
+        self.keep(trial, learned)
+        return self.values(gate.costs, learned)
+
+    def admit(self, trial: Trial) -> Gate:
+        """Build and measure a trial's network, and say whether it is worth training.
+
+        Keeps the costs, the fingerprint, the seed and the constraints in the trial.
+
+        Raises:
+            Whatever the space raises while it builds.
+        """
+        module = self.build(trial)
+        if not isinstance(module, nn.Module):
+            raise UsageError(f"the space must return a torch.nn.Module, got {type(module).__name__}")
+        architecture = trial.params
+        task = self.task.suggest(trial)
+        params = trial.params
+        with one_thread():
+            costs, refusal, name = self.price(module)
+        self._constrain(trial, costs, refusal)
+        if refusal is not None:
+            _keep(trial, costs=costs, reason=refusal)
+            return Refused(refusal, costs)
+        training = {key: value for key, value in params.items() if key not in architecture}
+        if training:
+            name += f"+{json.dumps(training, sort_keys=True)}"
+        twin = find_twin(trial.study, name, trial.number)
+        if twin is not None:
+            # Its costs too: a latency measured again would be another value of the same network.
+            known = twin.user_attrs[ATTRIBUTE + "costs"]
+            _keep(trial, costs=known, fingerprint=name, repeat_of=twin.number)
+            return Repeat(twin.number, tuple(twin.values), known)
+        seed = derive_seed(self.seed, trial.number)
+        _keep(trial, costs=costs, fingerprint=name, seed=seed)
+        return Job(trial.number, self.build, params, task, seed, costs)
+
+    def price(self, module: nn.Module) -> tuple[dict[str, float], str | None, str]:
+        """The costs of a network, why it is refused (None if it is not), and its fingerprint.
+
+        A refused network has the costs that were measured until it was, and no fingerprint.
+        """
+        shape = self.task.input_shape
+        costs: dict[str, float] = {}
+        try:
+            for cost in self.costs:
+                costs |= self.prices(cost, module, shape)
+                for constraint in self.constraints:
+                    if constraint.cost == cost and constraint.violation(costs) > 0:
+                        return costs, f"over budget: {cost} is {costs[cost]:g}, allowed is {constraint}", ""
+            _check_output(module, shape, self.task.num_classes)
+            return costs, None, fingerprint(module, shape)
+        except Exception as error:
+            return costs, f"invalid network: {type(error).__name__}: {_first_line(error)}", ""
+
+    def values(self, costs: Mapping[str, float], learned: Learned) -> tuple[float, ...]:
+        """The values of a trained network, in the order of the objectives."""
+        return tuple(learned.error if name == ERROR else float(costs[name]) for name in self.objectives)
+
+    def keep(self, trial: Trial, learned: Learned) -> None:
+        """Keep what training left beside the values: the curve, epochs and seconds."""
+        _keep(trial, curve=[round(error, 6) for error in learned.curve], seconds=round(learned.seconds, 3))
+
+    def _constrain(self, trial: Trial, costs: Mapping[str, float], refusal: str | None) -> None:
+        # Every constraint on every trial: samplers that model constraints refuse trials that lack some. One
+        # that was not measured, since another had refused the network, adds nothing to the violation.
+        present = trial.storage.get_trial(trial._trial_id).constraints
+        for constraint in self.constraints:
+            if str(constraint) not in present:
+                unmeasured = 1.0 if refusal is not None and not costs else 0.0
+                violation = constraint.violation(costs) if constraint.cost in costs else unmeasured
+                trial.set_constraint(str(constraint), violation)
+
+
+def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
+    """The objectives as a tuple.
+
+    Raises:
+        UsageError: If one is unknown or named twice, or "error" is missing.
+    """
+    known = (ERROR, *COSTS)
+    for name in objectives:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"unknown objective {name!r}: expected some of {', '.join(known)}{hint}")
+    if ERROR not in objectives or len(set(objectives)) < len(objectives):
+        raise UsageError(f"objectives: expected {ERROR!r} and costs, each once, got {','.join(objectives)!r}")
+    return tuple(objectives)
+
+
+def find_twin(study: Study, name: str, number: int) -> FrozenTrial | None:
+    """The trial of a study that finished the network of this fingerprint, if there is one.
+
+    Args:
+        study: Any study with trials of an `Objective`.
+        name: The fingerprint, with training hyperparameters where those are searched.
+        number: The trial that asks, which is not its own twin.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        known = trial.user_attrs.get(ATTRIBUTE + "fingerprint") == name
+        if known and trial.number != number and ATTRIBUTE + "repeat_of" not in trial.user_attrs:
+            return trial
+    return None
+
+
+def _check_output(module: nn.Module, input_shape: tuple[int, int, int], num_classes: int) -> None:
+    with torch.no_grad():
+        output = module.eval()(torch.zeros(1, *input_shape))
+    module.train()
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if shape != (1, num_classes):
+        raise ValueError(f"expected an output of shape (1, {num_classes}), got {shape}")
+
+
+def _keep(trial: Trial, **attributes: Any) -> None:
+    for name, value in attributes.items():
+        trial.set_user_attr(ATTRIBUTE + name, value)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")

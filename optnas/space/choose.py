@@ -1,0 +1,27 @@
+"""The one construct of a search space beyond Optuna's own `trial.suggest_*`."""
+
+from collections.abc import Callable, Mapping
+
+from optuna.trial import BaseTrial
+from torch import nn
+
+from optnas.errors import UsageError
+
+__all__ = ["choose"]
+
+
+def choose(trial: BaseTrial, name: str, options: Mapping[str, Callable[[], nn.Module]]) -> nn.Module:
+    """One module out of several, as a categorical choice of the trial.
+
+    Args:
+        trial: An Optuna trial, or a stub of `optnas.space`.
+        name: The name of the choice, unique within the network ("stage2.block1.op").
+        options: What each option is called and how it is built. Only the chosen one is built, so a choice
+            may suggest further ones inside its builder: they then exist for this option alone.
+
+    Raises:
+        UsageError: If there is no option.
+    """
+    if not options:
+        raise UsageError(f"choose({name!r}) got no option: expected at least one, as a dict of name to builder")
+    return options[trial.suggest_categorical(name, list(options))]()

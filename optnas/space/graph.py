@@ -1,0 +1,162 @@
+"""The operators that a network runs, recorded in one forward pass.
+
+Both the fingerprint of a network and its peak memory are read off this record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = ["Graph", "Operator", "Value", "record"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor as an operator sees it. `storage` and `version` name its memory: views share a storage, and an
+    operator that writes in place makes the next version of it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    storage: int
+    version: int
+    identity: int
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One call of an ATen operator. `arguments` holds Values, plain values and sequences of them, in order."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    outputs: tuple[Value, ...]
+    writes: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All operators in order, with the values that came from outside and those that the network returned.
+
+    `storage_bytes` gives the size of each storage; `weights` are the parameters, then the buffers.
+    """
+
+    operators: tuple[Operator, ...]
+    inputs: tuple[Value, ...]
+    weights: tuple[Value, ...]
+    results: tuple[Value, ...]
+    storage_bytes: Mapping[int, int]
+
+
+def record(module: nn.Module, input_shape: Sequence[int], *, batch: int = 1, train: bool = False) -> Graph:
+    """Run a module once on zeros and keep every operator that it calls.
+
+    It runs where the module is. That is on purpose not always `meta`: there the operators of a small network
+    take longer (their shapes are worked out in Python) than the arithmetic takes on a CPU.
+
+    Args:
+        module: Any module whose forward takes one batch of images; neither it nor the random state changes.
+        input_shape: One input without the batch, (channels, height, width).
+        batch: How many of them.
+        train: Whether dropout and batch norm are in their training mode.
+
+    Raises:
+        Whatever the module's forward raises, for example for a shape that does not fit.
+    """
+    tensor = next(chain(module.parameters(), module.buffers()), None)
+    images = torch.zeros((batch, *input_shape), device=tensor.device if tensor is not None else None)
+    modes = {child: child.training for child in module.modules()}
+    # Batch norm writes its running statistics in training mode: it gets copies of them.
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    recorder = _Recorder()
+    try:
+        module.train(train)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            entry = recorder.value(images)
+            weights = [recorder.value(tensor) for tensor in (*module.parameters(), *buffers.values())]
+            with recorder:
+                output = functional_call(module, buffers, (images,))
+            results = tuple(recorder.value(tensor) for tensor in _tensors(output))
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
+    return Graph(tuple(recorder.operators), (entry,), tuple(weights), results, recorder.storage_bytes)
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operators: list[Operator] = []
+        self.storage_bytes: dict[int, int] = {}
+        self._kept: list[object] = []  # storages and tensors stay alive, so that their addresses stay unique
+        self._storages: dict[int, int] = {}
+        self._versions: dict[int, int] = {}
+        self._tensors: dict[int, int] = {}
+
+    def value(self, tensor: torch.Tensor) -> Value:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._storages:
+            self._storages[key] = len(self._storages)
+            self.storage_bytes[self._storages[key]] = storage.nbytes()
+            self._kept.append(storage)
+        if id(tensor) not in self._tensors:
+            self._tensors[id(tensor)] = len(self._tensors)
+            self._kept.append(tensor)
+        number = self._storages[key]
+        shape, dtype = tuple(tensor.shape), str(tensor.dtype)
+        return Value(shape, dtype, number, self._versions.get(number, 0), self._tensors[id(tensor)])
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        arguments = tuple(self._plain(argument) for argument in args)
+        arguments += tuple((name, self._plain(value)) for name, value in sorted(kwargs.items()))
+        output = func(*args, **kwargs)
+        name, written = _signature(func)
+        writes = set()
+        for position in written:
+            for tensor in _tensors(args[position : position + 1]):
+                number = self.value(tensor).storage
+                self._versions[number] = self._versions.get(number, 0) + 1
+                writes.add(number)
+        outputs = tuple(self.value(tensor) for tensor in _tensors(output))
+        self.operators.append(Operator(name, arguments, outputs, frozenset(writes)))
+        return output
+
+    def _plain(self, argument: Any) -> Any:
+        if isinstance(argument, torch.Tensor):
+            return self.value(argument)
+        if isinstance(argument, list | tuple):
+            return tuple(self._plain(item) for item in argument)
+        return argument
+
+
+@cache
+def _signature(func: Any) -> tuple[str, tuple[int, ...]]:
+    """The operator's name and the positions of the arguments that it writes to."""
+    written = (
+        position
+        for position, argument in enumerate(func._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
+    return str(func), tuple(written)
+
+
+def _tensors(structure: Any) -> Iterator[torch.Tensor]:
+    if isinstance(structure, torch.Tensor):
+        yield structure
+    elif isinstance(structure, Mapping):
+        for item in structure.values():
+            yield from _tensors(item)
+    elif isinstance(structure, list | tuple):
+        for item in structure:
+            yield from _tensors(item)

@@ -1,0 +1,77 @@
+"""From the name that a person types to a build function."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from optuna.trial import BaseTrial
+from torch import nn
+
+from optnas.errors import UsageError
+from optnas.space.cell import cell
+from optnas.space.mobile import mobile
+
+__all__ = ["SPACES", "Build", "Space", "bind_space", "load_space", "space_name"]
+
+#: A search space whose networks know their input already.
+Build = Callable[[BaseTrial], nn.Module]
+#: A search space as a person writes it: takes the trial, and `input_shape` and `num_classes` if it names them.
+Space = Callable[..., nn.Module]
+
+SPACES: dict[str, Space] = {"mobile": mobile, "cell": cell}
+
+
+def load_space(name: str) -> Space:
+    """The space called `mobile` or `cell`, or the function `build` of a module given as `module:build`.
+
+    Raises:
+        UsageError: If there is no such space, module or function. An error inside the module comes through.
+    """
+    if name in SPACES:
+        return SPACES[name]
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise UsageError(f"unknown space {name!r}: expected {', '.join(SPACES)}, or your own as module:function")
+    module_name = module_name.removesuffix(".py").replace(os.sep, ".")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise UsageError(f"space {name!r}: no module {module_name!r} in {os.getcwd()} or on Python's path") from None
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        known = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
+        raise UsageError(f"space {name!r}: {module.__file__} has no function {function_name!r}, it has {known}")
+    return function  # type: ignore[no-any-return]
+
+
+def bind_space(space: Space, input_shape: tuple[int, int, int], num_classes: int) -> Build:
+    """The space as a function of the trial alone: `input_shape` and `num_classes` are filled in if it names them."""
+    if not callable(space):
+        raise UsageError(f"a space is a function of a trial that returns a torch.nn.Module, got {space!r}")
+    known: dict[str, Any] = {"input_shape": tuple(input_shape), "num_classes": num_classes}
+    parameters = inspect.signature(space).parameters
+    wanted = {name: value for name, value in known.items() if name in parameters}
+    return partial(space, **wanted) if wanted else space
+
+
+def space_name(space: str | Space) -> str:
+    """How a study stores which space it searches: `mobile`, or the module and the name of a function."""
+    if isinstance(space, str):
+        return space
+    for name, function in SPACES.items():
+        if function is space:
+            return name
+    if isinstance(space, partial):
+        given = ", ".join([*map(repr, space.args), *(f"{key}={value!r}" for key, value in space.keywords.items())])
+        return f"{space_name(space.func)}({given})"
+    return f"{space.__module__}:{getattr(space, '__qualname__', type(space).__qualname__)}"

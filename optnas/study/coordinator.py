@@ -1,0 +1,211 @@
+"""The one process that asks and tells: it owns the study, the executor trains."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from optuna import Study, Trial, TrialPruned
+from optuna.exceptions import StorageInternalError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from optnas.objective import ATTRIBUTE, Job, Objective, Refused, Repeat, run_job
+from optnas.sampler import derive_seed
+from optnas.space import mutate
+from optnas.study.executor import Executor, WorkerDied
+from optnas.task import Learned, TrainingDiverged
+
+__all__ = ["Event", "SearchStopped", "is_trained", "run"]
+
+#: A search ends when so many proposals in a row brought no network to train.
+_MOST_REFUSALS = 1000
+#: From so many repeats in a row, the next proposal is a mutation of the network that was repeated.
+_MOST_REPEATS = 2
+#: A search ends when so many trainings in a row failed.
+_MOST_FAILURES = 8
+#: A trial that was running each time the search was killed is given up after so many starts.
+_MOST_STARTS = 3
+
+
+class SearchStopped(RuntimeError):
+    """The search cannot go on by itself; the message says why. What was finished is kept."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a person watching wants to know: a trial's state changed, or a job was started."""
+
+    kind: str
+    """started, trained, refused, repeat, failed."""
+    trial: int
+    message: str = ""
+    epochs: int = 0
+    detail: str = ""
+    """The traceback of a failure."""
+
+
+def is_trained(trial: FrozenTrial) -> bool:
+    """Whether a trial is a network that was trained to the end in this study: what `--trials` counts."""
+    return trial.state == TrialState.COMPLETE and ATTRIBUTE + "repeat_of" not in trial.user_attrs
+
+
+def run(
+    study: Study,
+    objective: Objective,
+    executor: Executor,
+    trials: int,
+    watch: Callable[[Event], None] = lambda event: None,
+) -> None:
+    """Ask, gate, train and tell until the study holds `trials` trained networks in all.
+
+    Trials that an earlier run left in the state RUNNING (it was killed, or stopped by Ctrl-C) are run first,
+    under their own numbers, with the params and the seed that they had.
+
+    Raises:
+        SearchStopped: If nothing is left to train, or everything fails.
+        KeyboardInterrupt: On Ctrl-C. What was running stays RUNNING for the next call.
+    """
+    _Coordinator(study, objective, executor, watch).run(trials)
+
+
+@dataclass
+class _Coordinator:
+    study: Study
+    objective: Objective
+    executor: Executor
+    watch: Callable[[Event], None]
+    pending: dict[Future[Any], tuple[Trial, Job]] = field(default_factory=dict)
+    twins: dict[str, list[Trial]] = field(default_factory=dict)
+    """By fingerprint: the networks in training, and the trials that wait for the same network."""
+    fruitless: int = 0
+    repeats: int = 0
+    failures: int = 0
+    last_reason: str = ""
+
+    def run(self, trials: int) -> None:
+        interrupted = self._interrupted()
+        trained = sum(map(is_trained, self.study.get_trials(deepcopy=False)))
+        while True:
+            while len(self.pending) < self.executor.slots and trained + len(self.pending) < trials:
+                stuck = self._stuck()
+                if stuck and not self.pending:
+                    raise SearchStopped(stuck)
+                if stuck:
+                    break
+                self._propose(next(interrupted, None) or self.study.ask())
+                trained += self._collect(block=False)
+            if not self.pending:
+                return
+            trained += self._collect(block=True)
+
+    def _stuck(self) -> str | None:
+        if self.fruitless >= _MOST_REFUSALS:
+            return f"{self.fruitless} proposals in a row brought no network to train; the last: {self.last_reason}"
+        if self.failures >= _MOST_FAILURES:
+            return f"{self.failures} trials in a row failed; the last: {self.last_reason}"
+        return None
+
+    def _interrupted(self) -> Iterator[Trial]:
+        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            trial = Trial(self.study, frozen._trial_id)
+            starts = 1 + int(frozen.user_attrs.get(ATTRIBUTE + "starts", 1))
+            if starts > _MOST_STARTS:
+                self._fail(trial, f"interrupted {_MOST_STARTS} times")
+                continue
+            trial.set_user_attr(ATTRIBUTE + "starts", starts)
+            yield trial
+
+    def _propose(self, trial: Trial) -> None:
+        try:
+            gate = self.objective.admit(trial)
+        except TrialPruned as pruned:
+            gate = Refused(str(pruned) or "refused by the space", {})
+            trial.set_user_attr(ATTRIBUTE + "reason", gate.reason)
+        except (StorageInternalError, SQLAlchemyError):
+            raise
+        except Exception as error:
+            self._fail(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
+            return
+        if isinstance(gate, Job):
+            name = trial.user_attrs[ATTRIBUTE + "fingerprint"]
+            if name in self.twins:
+                self.twins[name].append(trial)
+                self._repeated(trial)
+                return
+            self.fruitless = self.repeats = 0
+            self.twins[name] = []
+            self.watch(Event("started", trial.number))
+            self.pending[self.executor.submit(run_job, gate)] = trial, gate
+        elif isinstance(gate, Repeat):
+            self.study.tell(trial, list(gate.values))
+            self.watch(Event("repeat", trial.number, f"the same network as trial {gate.of}"))
+            self._repeated(trial)
+        else:
+            self.study.tell(trial, state=TrialState.PRUNED)
+            self.watch(Event("refused", trial.number, gate.reason))
+            self._count_fruitless(gate.reason)
+
+    def _repeated(self, trial: Trial) -> None:
+        self.repeats += 1
+        self._count_fruitless("every network that it proposes was trained before")
+        if self.repeats >= _MOST_REPEATS:
+            # A sampler that is sure of itself would repeat the network for ever.
+            generator = np.random.default_rng(derive_seed(self.objective.seed, trial.number))
+            changes = 1 + self.repeats // 5
+            self.study.enqueue_trial(mutate(self.objective.build, trial.params, generator, changes))
+
+    def _count_fruitless(self, reason: str) -> None:
+        self.fruitless += 1
+        self.last_reason = reason
+
+    def _collect(self, *, block: bool) -> int:
+        """Tell Optuna what is finished; returns how many networks were trained."""
+        trained = 0
+        # A timeout, so that Ctrl-C is noticed on every platform.
+        done, _ = wait(self.pending, timeout=0.5 if block else 0, return_when=FIRST_COMPLETED)
+        for future in done:
+            trial, job = self.pending.pop(future)
+            twins = self.twins.pop(trial.user_attrs[ATTRIBUTE + "fingerprint"])
+            error = future.exception()
+            if error is None:
+                self._tell(trial, job, future.result(), twins)
+                trained += 1
+            else:
+                detail = _traceback(error)
+                for lost in (trial, *twins):
+                    self._fail(lost, f"{type(error).__name__}: {error}", detail if lost is trial else "")
+        return trained
+
+    def _tell(self, trial: Trial, job: Job, learned: Learned, twins: list[Trial]) -> None:
+        values = self.objective.values(job.costs, learned)
+        self.failures = 0
+        self.objective.keep(trial, learned)
+        self.study.tell(trial, list(values))
+        self.watch(Event("trained", trial.number, epochs=len(learned.curve)))
+        for twin in twins:
+            twin.set_user_attr(ATTRIBUTE + "repeat_of", trial.number)
+            twin.set_user_attr(ATTRIBUTE + "costs", dict(job.costs))
+            self.study.tell(twin, list(values))
+            self.watch(Event("repeat", twin.number, f"the same network as trial {trial.number}"))
+
+    def _fail(self, trial: Trial, reason: str, detail: str = "") -> None:
+        with suppress(IndexError):
+            reason = reason.splitlines()[0]
+        trial.set_user_attr(ATTRIBUTE + "reason", reason)
+        self.study.tell(trial, state=TrialState.FAIL)
+        self.failures += 1
+        self.last_reason = reason
+        self.watch(Event("failed", trial.number, reason, detail=detail))
+
+
+def _traceback(error: BaseException) -> str:
+    """Where an unexpected error came from; nothing for what needs no look at the code."""
+    if isinstance(error, TrainingDiverged | WorkerDied):
+        return ""
+    return "".join(getattr(error, "__notes__", [])) or "".join(traceback.format_exception(error))

@@ -1,0 +1,232 @@
+"""From settings to a finished study: what `optnas search` and `optnas.search` do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna import Study
+from optuna.storages import BaseStorage
+
+from optnas.cost import (
+    EXACT,
+    Constraint,
+    Prices,
+    Profile,
+    device_fingerprint,
+    format_cost,
+    parse_constraints,
+    profile,
+    reference_latency_ms,
+)
+from optnas.front import Network, best, front, hypervolume, objective_names
+from optnas.objective import ATTRIBUTE, ERROR, Objective
+from optnas.sampler import make_sampler
+from optnas.space import RandomTrial, fingerprint, load_space, space_name
+from optnas.study.coordinator import Event, run
+from optnas.study.create import attribute, open_study, study_names
+from optnas.study.executor import Executor, InProcess, ProcessPool
+from optnas.study.settings import Settings, settings_from
+from optnas.study.storage import coordinate, open_storage
+from optnas.threads import one_thread
+
+__all__ = ["SearchResult", "Watcher", "hypervolume_so_far", "search"]
+
+_PROBES = 60
+_TIMED_PROBES = 8
+_LATENCY = "latency_ms"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves."""
+
+    study: Study
+    """An ordinary Optuna study."""
+    settings: Settings
+    """What it was made with."""
+
+    @property
+    def front(self) -> list[Network]:
+        """The feasible networks that no other one beats in all objectives, least error first."""
+        return front(self.study)
+
+    def best(self, budget: str | Sequence[str] = ()) -> Network | None:
+        """The network of least error that meets a budget such as "macs<=1M", or None.
+
+        Raises:
+            UsageError: If the budget is malformed or names a cost that was not measured.
+        """
+        return best(self.study, parse_constraints([budget] if isinstance(budget, str) else budget))
+
+
+class Watcher:
+    """Hears what a search does. This one is silent; `optnas.watch.Watch` shows it to a person."""
+
+    def start(self, study: Study, settings: Settings) -> None:
+        """The study is open and the first trial about to be asked."""
+
+    def say(self, text: str) -> None:
+        """A sentence that a person should read."""
+
+    def __call__(self, event: Event) -> None:
+        """A trial's state changed."""
+
+    def close(self) -> None:
+        """The search ended, in whatever way."""
+
+
+def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
+    """Search networks for an image data set until the study holds `trials` trained ones.
+
+    Takes the settings of `optnas.study.settings.Settings` by name, for example `data="digits"`, `trials=40`,
+    `objectives=("error", "macs")`, `constraints=("params<=100000",)`. A study of that name goes on where it
+    stopped; settings that are not given are then those that it was made with.
+
+    Raises:
+        UsageError: If a setting is unknown or out of range, the data or the storage cannot be used, or the
+            study was made with other settings.
+        SearchStopped: If no proposal is worth training any more, or every training fails.
+        KeyboardInterrupt: On Ctrl-C; the same call goes on.
+    """
+    watcher = watcher or Watcher()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # What can be known to be wrong is refused before a file is made.
+    settings = settings_from(given)
+    name = settings.study_name
+    storage = open_storage(settings.storage)
+    with one_thread(), closing(watcher), coordinate(settings.storage, name):
+        before = _attributes_before(storage, name)
+        settings = settings_from(given, before.get("request"))
+        objective = _objective(settings, before)
+        # Before the study is made: a space that does not work leaves nothing behind.
+        reference = before.get("reference") or _first_look(settings, objective, watcher)
+        study = open_study(
+            storage,
+            name,
+            objective.objectives,
+            _identity(settings, objective),
+            make_sampler(settings.sampler, settings.seed, settings.population),
+        )
+        if not before:
+            study.set_user_attr(ATTRIBUTE + "request", settings.plain())
+            study.set_user_attr(ATTRIBUTE + "reference_ms", objective.prices.reference_ms)
+        if "reference" not in before:
+            study.set_user_attr(ATTRIBUTE + "reference", reference)
+        with closing(_executor(settings)) as executor:
+            watcher.start(study, settings)
+            run(study, objective, executor, settings.trials, watcher)
+    return SearchResult(study, settings)
+
+
+def hypervolume_so_far(study: Study) -> float | None:
+    """The share of the study's reference box that its front dominates, or None if the study has no box.
+
+    The box reaches from 0 to the error of guessing, and for each cost to its budget, or else to the dearest
+    of the random networks drawn when the study was created. It stays the same as long as the study lives.
+    """
+    reference = attribute(study, "reference")
+    if reference is None:
+        return None
+    names = objective_names(study)
+    losses = np.array([[network.values[name] for name in names] for network in front(study)])
+    return hypervolume(losses.reshape(-1, len(names)), [reference[name] for name in names])
+
+
+def _attributes_before(storage: BaseStorage, name: str) -> Mapping[str, Any]:
+    if name not in study_names(storage):
+        return {}
+    attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
+    return {key.removeprefix(ATTRIBUTE): value for key, value in attributes.items() if key.startswith(ATTRIBUTE)}
+
+
+def _objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
+    space = load_space(settings.space) if isinstance(settings.space, str) else settings.space
+    named = {*settings.objectives, *(constraint.cost for constraint in settings.budget)}
+    reference_ms = None
+    if _LATENCY in named:
+        # One value for the life of the study: latencies of different days stay comparable.
+        reference_ms = before.get("reference_ms") or reference_latency_ms()
+    return Objective(
+        space,
+        settings.task,
+        EXACT,
+        objectives=settings.objectives,
+        constraints=settings.budget,
+        seed=settings.seed,
+        prices=Prices(reference_ms=reference_ms),
+    )
+
+
+def _identity(settings: Settings, objective: Objective) -> dict[str, Any]:
+    """What makes trials comparable: a study goes on only with the same."""
+    identity = {
+        "task": objective.task.describe(),
+        "space": {"name": space_name(settings.space), "digest": _space_digest(objective)},
+        "objectives": list(objective.objectives),
+        "constraints": sorted(map(str, objective.constraints)),
+        "seed": objective.seed,
+    }
+    if _LATENCY in objective.costs:
+        identity["device"] = device_fingerprint()
+    return identity
+
+
+def _space_digest(objective: Objective) -> str:
+    """Changes when the choices of a space change, or the network that they lead to."""
+    generator = np.random.default_rng(0)
+    seen: set[str] = set()
+    for index in range(32):
+        trial = RandomTrial(generator)
+        with suppress(Exception):  # what is wrong with a space is said when it is profiled
+            module = objective.build(trial)
+            seen |= {f"{name}: {distribution}" for name, distribution in trial.distributions.items()}
+            if index < 2:
+                seen.add(fingerprint(module, objective.task.input_shape))
+    return hashlib.blake2b("\n".join(sorted(seen)).encode(), digest_size=8).hexdigest()
+
+
+def _first_look(settings: Settings, objective: Objective, watcher: Watcher) -> dict[str, float]:
+    """Price random networks: say if the budget is out of reach; the corner of the box of `hypervolume_so_far`."""
+    exact = [name for name in objective.costs if name in EXACT]
+    shape, prices = objective.task.input_shape, objective.prices
+    budget = [constraint for constraint in objective.constraints if constraint.cost in EXACT]
+    look = profile(objective.build, shape, exact, _PROBES, budget, settings.seed, prices)
+    timed = None
+    if _LATENCY in objective.costs:
+        timed = profile(objective.build, shape, [_LATENCY], _TIMED_PROBES, objective.constraints, settings.seed, prices)
+    if look.invalid:
+        last = look.problem.strip().splitlines()[-1]
+        watcher.say(f"{look.invalid} of {look.samples} random networks do not work; the first: {last}")
+    for line in _budget_warnings(objective.constraints, look, timed):
+        watcher.say(line)
+    costs = {**look.costs, **(timed.costs if timed else {})}
+    limits = {constraint.cost: constraint.limit for constraint in objective.constraints if constraint.op in ("<=", "<")}
+    reference = {name: float(limits.get(name) or max(costs[name])) for name in objective.objectives if name != ERROR}
+    if ERROR in objective.objectives:
+        reference[ERROR] = 1 - 1 / objective.task.num_classes
+    return reference
+
+
+def _budget_warnings(constraints: Sequence[Constraint], look: Profile, timed: Profile | None) -> list[str]:
+    share, samples = look.share, look.samples
+    if timed is not None and timed.share == 0 and share > 0:
+        share, samples = 0.0, timed.samples
+    if not constraints or share >= 0.05:
+        return []
+    costs = {**look.costs, **(timed.costs if timed else {})}
+    reached = "; ".join(
+        f"{name} from {format_cost(name, min(costs[name]))} to {format_cost(name, max(costs[name]))}"
+        for name in dict.fromkeys(constraint.cost for constraint in constraints)
+    )
+    budget = ", ".join(map(str, constraints))
+    return [f"the budget {budget} is met by {share:.0%} of {samples} random networks; they reach {reached}"]
+
+
+def _executor(settings: Settings) -> Executor:
+    return ProcessPool(settings.processes) if settings.processes else InProcess()

@@ -1,0 +1,178 @@
+"""What a search is told, with the sentence that explains each setting to a person."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from optnas.cost import Constraint, parse_constraints
+from optnas.errors import UsageError
+from optnas.objective import check_objectives
+from optnas.sampler import check_sampler
+from optnas.space import Space, space_name
+from optnas.task import ImageTask
+
+__all__ = ["Settings", "explanations", "settings_from"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of `optnas search`; the command line is made from it."""
+
+    data: str = "digits"
+    """Images: digits (embedded), fashion-mnist, cifar10, or imagefolder:DIR with a folder for each class."""
+    data_root: str = "data"
+    """Folder of fashion-mnist and cifar10; what is missing there is downloaded."""
+    space: str | Space = "mobile"
+    """Networks to choose from: mobile, cell, or your own function as module:function."""
+    objectives: Sequence[str] = ("error", "macs")
+    """What to minimise: error and costs known before training, separated by commas."""
+    constraints: Sequence[str] = ()
+    """A budget such as "params<=100k"; a network over it is never trained. May be given several times."""
+    sampler: str = "tpe"
+    """Who proposes networks: tpe, nsga2 or random."""
+    population: int = 20
+    """Size of a generation of nsga2; for tpe, how many random trials come first."""
+    trials: int = 40
+    """How many trained networks the study holds at the end, those of earlier runs counted."""
+    epochs: int | None = None
+    """Epochs of each training; by default what suits the data."""
+    batch_size: int | None = None
+    """Images in one step of training; by default what suits the data and the device."""
+    lr: float | None = None
+    """Highest learning rate; by default what suits the data."""
+    weight_decay: float | None = None
+    """Weight decay; by default what suits the data."""
+    tune: Sequence[str] = ()
+    """Training settings that each trial chooses with its network: lr, weight_decay, or both with a comma."""
+    train_images: int | None = None
+    """Train on so many images only, drawn evenly from the classes; by default on all."""
+    image_size: int | None = None
+    """Resize and crop images to this side in pixels; needed for a folder with images of several sizes."""
+    augment: bool = False
+    """Crop training images at random and mirror them where that makes sense; pays from about ten epochs on."""
+    device: str = "auto"
+    """Where networks are trained: cpu, cuda, or auto for cuda where there is one."""
+    workers: int | None = None
+    """Training processes; 0 trains in this process. By default one for each core, or one on a GPU."""
+    seed: int = 0
+    """Seed of proposals, data split, initial weights and augmentation."""
+    study: str | None = None
+    """Name of the study; by default that of the data."""
+    storage: str = "sqlite:///optnas.db"
+    """Where the study is kept, as an address of Optuna."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for the first setting that is out of range."""
+        check_objectives(self.objectives)
+        self.budget  # noqa: B018
+        check_sampler(self.sampler)
+        for name, least in (("trials", 1), ("population", 2), ("workers", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise UsageError(f"{name}: expected a whole number from {least}, got {value!r}")
+        self.task  # noqa: B018
+
+    @property
+    def budget(self) -> tuple[Constraint, ...]:
+        """The constraints, parsed."""
+        return parse_constraints(self.constraints)
+
+    @property
+    def task(self) -> ImageTask:
+        """What networks learn."""
+        return ImageTask(
+            self.data,
+            data_root=self.data_root,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            train_images=self.train_images,
+            image_size=self.image_size,
+            augment=self.augment,
+            device=self.device,
+            tune=tuple(self.tune),
+            split_seed=self.seed,
+        )
+
+    @property
+    def study_name(self) -> str:
+        """The name given, or that of the data."""
+        return self.study or default_study_name(self.data)
+
+    @property
+    def processes(self) -> int:
+        """How many worker processes; 0 for none."""
+        if self.workers is not None:
+            return self.workers
+        if self.task.settings.device == "cuda":
+            return 1
+        # In a container the cores of the machine are not all ours.
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values to store: what a later call need not be told again."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {"space": space_name(self.space), "study": self.study_name}
+        values["data"] = _absolute(self.data)
+        values["data_root"] = str(Path(self.data_root).resolve())
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def default_study_name(data: str) -> str:
+    """The name of a study that was given none: that of its data."""
+    kind, _, folder = data.partition(":")
+    return Path(folder).resolve().name if folder else kind
+
+
+def settings_from(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from what a person gave, then from what the study was made with, then from the defaults.
+
+    Raises:
+        UsageError: If a name is unknown, or a value is out of range.
+    """
+    known = [field.name for field in fields(Settings)]
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
+    # Not every setting is one of the study: how far to go and on how many processes is this call's.
+    kept = {k: v for k, v in (stored or {}).items() if k in known and k not in ("trials", "workers", "storage")}
+    merged = kept | {name: value for name, value in given.items() if value is not None}
+    for name in ("objectives", "constraints", "tune"):
+        if isinstance(merged.get(name), str):
+            merged[name] = merged[name].split(",")
+        if name in merged:
+            merged[name] = tuple(merged[name])
+    return Settings(**merged)
+
+
+@cache
+def explanations() -> dict[str, str]:
+    """The sentence under each field of `Settings`, by the field's name."""
+    (definition,) = ast.parse(inspect.getsource(Settings)).body
+    assert isinstance(definition, ast.ClassDef)
+    body = definition.body
+    return {
+        statement.target.id: inspect.cleandoc(text.value.value)
+        for statement, text in pairwise(body)
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+
+
+def _absolute(data: str) -> str:
+    kind, _, folder = data.partition(":")
+    return f"{kind}:{Path(folder).resolve()}" if folder else data

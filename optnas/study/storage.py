@@ -1,0 +1,127 @@
+"""Where a study is kept: a SQLite file that survives a kill, checked before it is trusted."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import event
+
+from optnas.errors import UsageError
+
+__all__ = ["coordinate", "open_storage", "sqlite_path"]
+
+_SQLITE = "sqlite:///"
+
+
+def sqlite_path(storage: str) -> Path | None:
+    """The file of a `sqlite:///` address, or None for any other address."""
+    return Path(storage.removeprefix(_SQLITE)) if storage.startswith(_SQLITE) else None
+
+
+def open_storage(storage: str, *, create: bool = True) -> BaseStorage:
+    """An Optuna storage from its address; a SQLite file is set to write-ahead logging.
+
+    Args:
+        storage: "sqlite:///FILE", another address that Optuna knows, or "memory" for none.
+        create: Whether a file that does not exist is made.
+
+    Raises:
+        UsageError: If the file is no SQLite database, cannot be written, or belongs to something else.
+    """
+    if storage == "memory":
+        return optuna.storages.InMemoryStorage()
+    path = sqlite_path(storage)
+    if path is None:
+        if "://" not in storage:
+            raise UsageError(f"storage: expected an address such as sqlite:///optnas.db, got {storage!r}")
+        return _open(storage, {})
+    _check_file(path, create)
+    opened = _open(storage, {"connect_args": {"timeout": 60}})
+    event.listen(opened.engine, "connect", _tune)
+    opened.engine.dispose()
+    return opened
+
+
+def _open(storage: str, engine_kwargs: dict[str, Any]) -> RDBStorage:
+    try:
+        return RDBStorage(storage, engine_kwargs=engine_kwargs)
+    except Exception as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise UsageError(f"storage {storage}: cannot be opened: {reason}") from None
+
+
+def _tune(connection: sqlite3.Connection, record: object) -> None:
+    # With write-ahead logging a commit survives a killed process without waiting for the disk; readers, the
+    # dashboard among them, do not block the search.
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _check_file(path: Path, create: bool) -> None:
+    if not path.exists():
+        if not create:
+            raise UsageError(f"storage {path}: there is no such file")
+        if not path.parent.is_dir():
+            raise UsageError(f"storage {path}: the folder {path.parent} does not exist")
+        if not os.access(path.parent, os.W_OK):
+            raise UsageError(f"storage {path}: the folder {path.parent} cannot be written")
+        return
+    if path.is_dir():
+        raise UsageError(f"storage {path}: expected a SQLite file, got a folder")
+    mode = path.stat().st_mode
+    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(path, os.W_OK):
+        raise UsageError(f"storage {path}: the file is read-only")
+    with path.open("rb") as file:
+        header = file.read(16)
+    if header and not header.startswith(b"SQLite format 3"):
+        raise UsageError(f"storage {path}: expected a SQLite database of Optuna, got another kind of file")
+    if header:
+        try:
+            with closing(sqlite3.connect(path)) as connection:
+                rows = connection.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+        except sqlite3.DatabaseError as error:
+            raise UsageError(f"storage {path}: the database cannot be read: {error}") from None
+        tables = {row[0] for row in rows}
+        if tables and not {"studies", "trials", "version_info"} <= tables:
+            shown = ", ".join(sorted(tables)[:3])
+            raise UsageError(f"storage {path}: the database belongs to something else (its tables: {shown})")
+
+
+@contextmanager
+def coordinate(storage: str, study_name: str) -> Iterator[None]:
+    """Hold a study for one coordinator: two on one SQLite file would run the same trials.
+
+    The lock goes with the process, however it ends.
+
+    Raises:
+        UsageError: If another process holds the study.
+    """
+    path = sqlite_path(storage)
+    if path is None:
+        yield
+        return
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in study_name)
+    lock_path = path.with_name(f"{path.name}.{safe}.lock")
+    lock = FileLock(lock_path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"study {study_name!r} in {path} is being searched by another process on {socket.gethostname()}: "
+            "wait for it, or give --study another name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock_path.unlink(missing_ok=True)
+        lock.release()

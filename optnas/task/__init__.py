@@ -1,0 +1,29 @@
+"""What a network learns: data, training, validation error."""
+
+from optnas.task.data import DataSettings, Images, load_images, load_test
+from optnas.task.parts import Part
+from optnas.task.task import ImageTask, Task
+from optnas.task.train import (
+    Learned,
+    OnEpoch,
+    TrainingDiverged,
+    TrainSettings,
+    evaluate,
+    train_images,
+)
+
+__all__ = [
+    "DataSettings",
+    "ImageTask",
+    "Images",
+    "Learned",
+    "OnEpoch",
+    "Part",
+    "Task",
+    "TrainSettings",
+    "TrainingDiverged",
+    "evaluate",
+    "load_images",
+    "load_test",
+    "train_images",
+]

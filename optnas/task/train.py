@@ -1,0 +1,225 @@
+"""The training loop: one network, images in memory, one thread, fully seeded."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from optnas.errors import UsageError
+from optnas.task.batches import Batches, Normalise
+from optnas.task.data import Images
+from optnas.task.memory import keep_freed_memory, peak_bytes
+
+OnEpoch = Callable[[int, float], None]
+"""Called after each epoch with its number, from 1, and the validation error; raise in it to stop training."""
+
+_EVAL_BATCH = 256
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or the outputs of the network became infinite or NaN; epoch and step count from 1."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(epoch, step)  # as arguments, so that it can be pickled back from a worker
+        self.epoch, self.step = epoch, step
+
+    def __str__(self) -> str:
+        return f"training diverged in epoch {self.epoch} at step {self.step}: the loss is not finite"
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network is trained: AdamW, a learning rate that rises and then falls to zero, smoothed labels."""
+
+    epochs: int
+    """Passes over the training images."""
+
+    batch_size: int
+    """Most images a step; the batches of an epoch are of nearly equal size."""
+
+    lr: float
+    """Learning rate at its peak."""
+
+    weight_decay: float
+    """AdamW's weight decay of weight matrices and kernels; biases and batch norm have none."""
+
+    crop_padding: int = 0
+    """Black pixels around an image from which a window of its own size is cut at random; 0 does not crop."""
+
+    flip: bool = False
+    """Whether every second image, at random, is mirrored left to right."""
+
+    device: str = "cpu"
+    """"cpu" or "cuda"."""
+
+    warmup: float = 0.2
+    """Share of all steps in which the learning rate rises."""
+
+    label_smoothing: float = 0.1
+    """Probability spread evenly over all classes in the training target (Szegedy et al. 2016)."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training left to say. The trained weights are in the module itself."""
+
+    error: float
+    """Validation error after the last epoch, in [0, 1], to be minimised."""
+
+    curve: tuple[float, ...]
+    """Validation error after each epoch."""
+
+    epochs: int
+    """How many epochs were trained."""
+
+    seconds: float
+    """Wall time, validation included."""
+
+    images_per_second: float
+    """Training images by wall time of the training steps, validation not included."""
+
+    peak_memory_bytes: int | None = None
+    """Most memory the process has held since it began (on CUDA: in this training); None where unknown."""
+
+
+def train_images(
+    module: nn.Module, images: Images, settings: TrainSettings, seed: int, on_epoch: OnEpoch | None = None
+) -> Learned:
+    """Train `module` in place from the weights it has; it is left on the CPU in eval mode.
+
+    `module` maps float images (b, c, h, w) to logits (b, classes). On a CPU one torch thread is used, and the
+    same weights, images, settings and seed give the same curve and weights bit for bit. The caller's random
+    state and number of threads come back as they were.
+
+    Raises `TrainingDiverged`, `UsageError` for logits of another shape, and unchanged whatever the network or
+    `on_epoch` raises (`optuna.TrialPruned`, for one).
+    """
+    device = torch.device(settings.device)
+    keep_freed_memory()
+    with _one_thread(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)  # for dropout and the like
+        module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        try:
+            return _train(module, images, settings, seed, on_epoch, device)
+        finally:
+            # Channels last would outlive the training: code that calls .view on a weight fails on it.
+            module.to(device="cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+
+
+def evaluate(module: nn.Module, images: Images, x: torch.Tensor, y: torch.Tensor) -> float:
+    """Share of the uint8 images `x` (n, c, h, w) that `module` puts into another class than `y` (n,).
+
+    The images are normalised as the training images in `images` are. The module is left in eval mode. Raises
+    `FloatingPointError` where an output is infinite or NaN.
+    """
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    normalise = Normalise(images, device)
+    module.eval()
+    wrong = torch.zeros((), dtype=torch.int64, device=device)
+    finite = torch.ones((), dtype=torch.bool, device=device)
+    with torch.inference_mode(), _autocast(device):
+        for some_x, some_y in zip(torch.split(x, _EVAL_BATCH), torch.split(y, _EVAL_BATCH), strict=True):
+            logits = module(normalise(some_x.to(device)))
+            wrong += (logits.argmax(1) != some_y.to(device)).sum()
+            finite &= logits.isfinite().all()
+    if not finite:
+        raise FloatingPointError("the network's outputs are not finite")
+    return int(wrong) / len(y)
+
+
+def _train(
+    module: nn.Module,
+    images: Images,
+    settings: TrainSettings,
+    seed: int,
+    on_epoch: OnEpoch | None,
+    device: torch.device,
+) -> Learned:
+    start = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    batches = Batches(
+        images,
+        batch_size=settings.batch_size,
+        crop_padding=settings.crop_padding,
+        flip=settings.flip,
+        device=device,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    optimizer = _optimizer(module, settings)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, _rise_and_fall(settings.epochs * batches.steps, settings.warmup)
+    )
+    curve: list[float] = []
+    training_seconds = 0.0
+    for epoch in range(1, settings.epochs + 1):
+        epoch_start = time.perf_counter()
+        module.train()
+        for step, (x, y) in enumerate(batches.epoch(), 1):
+            with _autocast(device):
+                logits = module(x)
+                _check_shape(logits, (len(y), len(images.classes)))
+                loss = F.cross_entropy(logits, y, label_smoothing=settings.label_smoothing)
+            if not math.isfinite(loss.item()):
+                raise TrainingDiverged(epoch, step)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+        training_seconds += time.perf_counter() - epoch_start
+        try:
+            curve.append(evaluate(module, images, images.val_x, images.val_y))
+        except FloatingPointError as error:  # the last step of an epoch is judged by what came of it
+            raise TrainingDiverged(epoch, batches.steps) from error
+        if on_epoch is not None:
+            on_epoch(epoch, curve[-1])
+    return Learned(
+        error=curve[-1],
+        curve=tuple(curve),
+        epochs=settings.epochs,
+        seconds=time.perf_counter() - start,
+        images_per_second=settings.epochs * len(images.train_y) / training_seconds,
+        peak_memory_bytes=peak_bytes(device),
+    )
+
+
+def _optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+
+
+def _rise_and_fall(steps: int, warmup: float) -> Callable[[int], float]:
+    """Factor of the learning rate at a step: linear to 1 in the warm-up, then linear to 0 at the end."""
+    rise = max(1, round(warmup * steps))
+    return lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise), 1.0)
+
+
+def _check_shape(logits: torch.Tensor, expected: tuple[int, int]) -> None:
+    if not isinstance(logits, torch.Tensor) or logits.shape != expected:
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise UsageError(f"expected logits of shape {expected} (images, classes) from the network, got {got}")
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 on CUDA alone: on a CPU it was slower than float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A process a core and a thread a process train most; two threads beside other load collapse."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,150 @@
+"""What a person sees while a search runs: a live picture in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+
+from optuna import Study
+from optuna.trial import TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from optnas.cost import COSTS, format_cost
+from optnas.front import Network, front, objective_names
+from optnas.objective import ATTRIBUTE, ERROR
+from optnas.study import Event, is_trained
+from optnas.study.search import Watcher, hypervolume_so_far
+from optnas.study.settings import Settings
+
+__all__ = ["Watch", "format_value", "front_table"]
+
+_ROWS = 8
+
+
+def format_value(name: str, value: float) -> str:
+    """An objective or cost for people: an error in per cent, a cost with its unit."""
+    if name == ERROR:
+        return f"{value:.2%}"
+    return format_cost(name, value) if name in COSTS else f"{value:g}"
+
+
+def front_table(members: list[Network], title: str, columns: list[str], rows: int | None = None) -> Table:
+    """The networks of a front, a row each; of more than `rows` the middle is left out evenly."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("trial", justify="right")
+    for name in columns:
+        table.add_column(name, justify="right")
+    shown = members
+    if rows is not None and len(members) > rows:
+        shown = [members[round(index * (len(members) - 1) / (rows - 1))] for index in range(rows)]
+    for network in shown:
+        known = {**network.costs, **network.values}
+        cells = [format_value(name, known[name]) if name in known else "-" for name in columns]
+        table.add_row(str(network.trial), *cells)
+    return table
+
+
+class Watch(Watcher):
+    """Shows a search on a console: how far it is, what it avoided, and the front so far.
+
+    Args:
+        console: Where to show it; by default standard error.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live: Live | None = None
+        self._seen_problem = False
+
+    def start(self, study: Study, settings: Settings) -> None:
+        self._study, self._target, self._began = study, settings.trials, time.monotonic()
+        trials = study.get_trials(deepcopy=False)
+        self._before = self._trained = sum(map(is_trained, trials))
+        self._refused = sum(trial.state == TrialState.PRUNED for trial in trials)
+        self._failed = sum(trial.state == TrialState.FAIL for trial in trials)
+        self._repeats = sum(ATTRIBUTE + "repeat_of" in trial.user_attrs for trial in trials)
+        self._epochs = sum(len(trial.user_attrs.get(ATTRIBUTE + "curve", ())) for trial in trials if is_trained(trial))
+        self._running = 0
+        self._front = front(study)
+        self._hypervolume = hypervolume_so_far(study)
+        goes_on = f", goes on from {self._before}" if self._before else ""
+        self.say(f"study {study.study_name}: {self._target} trained networks in all{goes_on}")
+        if self._console.is_terminal:
+            self._live = Live(self._picture(), console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def say(self, text: str) -> None:
+        self._console.print(escape(text), soft_wrap=True)
+
+    def __call__(self, event: Event) -> None:
+        match event.kind:
+            case "started":
+                self._running += 1
+            case "trained":
+                self._running -= 1
+                self._trained += 1
+                self._epochs += event.epochs
+                self._front = front(self._study)
+                self._hypervolume = hypervolume_so_far(self._study)
+            case "refused":
+                self._refused += 1
+            case "repeat":
+                self._repeats += 1
+            case "failed":
+                self._failed += 1
+                self._running = max(0, self._running - 1)
+                self.say(f"trial {event.trial} failed: {event.message}")
+                if event.detail and not self._seen_problem:
+                    # One traceback tells what is wrong; forty of them hide it.
+                    self._seen_problem = True
+                    self.say(event.detail.rstrip())
+        if self._live is not None:
+            self._live.update(self._picture())
+        elif event.kind == "trained":
+            self.say(f"[{self._trained}/{self._target}] trial {event.trial}: {self._newest(event.trial)}{self._tail()}")
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _newest(self, number: int) -> str:
+        names = objective_names(self._study)
+        trial = self._study.get_trials(deepcopy=False)[number]
+        return ", ".join(f"{name} {format_value(name, value)}" for name, value in zip(names, trial.values, strict=True))
+
+    def _tail(self) -> str:
+        volume = "" if self._hypervolume is None else f", hypervolume {self._hypervolume:.3f}"
+        return f" | front {len(self._front)}{volume}, {self._left()}"
+
+    def _left(self) -> str:
+        done = self._trained - self._before
+        elapsed = time.monotonic() - self._began
+        if done == 0:
+            return f"{_clock(elapsed)} elapsed"
+        return f"{_clock(elapsed / done * max(0, self._target - self._trained))} left"
+
+    def _picture(self) -> Group:
+        line = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=max(self._target, 1), completed=self._trained, width=30)
+        volume = "" if self._hypervolume is None else f"hypervolume {self._hypervolume:.3f}"
+        line.add_row(bar, f"{self._trained}/{self._target} trained", f"{self._running} running", volume, self._left())
+        counts = (
+            f"{self._refused} refused untrained, {self._repeats} repeats avoided, "
+            f"{self._failed} failed, {self._epochs} epochs spent"
+        )
+        parts: list[Table | Text] = [line, Text(counts, style="dim")]
+        if self._front:
+            title = f"front: {len(self._front)} networks"
+            parts.append(front_table(self._front, title, list(objective_names(self._study)), _ROWS))
+        return Group(*parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

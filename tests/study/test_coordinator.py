@@ -1,0 +1,206 @@
+import optuna
+import pytest
+import toy
+from optuna.trial import TrialState
+
+from optnas.cost import parse_constraints
+from optnas.objective import run_job
+from optnas.sampler import make_sampler
+from optnas.study import Executor, InProcess, ProcessPool, SearchStopped, is_trained, run
+
+
+def new_study(objective, sampler="random", seed=0, storage=None):
+    return optuna.create_study(
+        directions=objective.directions, sampler=make_sampler(sampler, seed, 6), storage=storage, study_name="s",
+        load_if_exists=True,
+    )  # fmt: skip
+
+
+def trained(study):
+    return [trial for trial in study.trials if is_trained(trial)]
+
+
+def networks(study):
+    return {tuple(sorted(trial.params.items())) for trial in trained(study)}
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2", "tpe"])
+def test_trials_counts_trained_networks_and_is_a_total(sampler):
+    objective = toy.objective(constraints=parse_constraints(["params<=150"]))
+    study = new_study(objective, sampler)
+    run(study, objective, InProcess(), 8)
+    assert len(trained(study)) == 8
+    run(study, objective, InProcess(), 8)
+    assert len(trained(study)) == 8
+    run(study, objective, InProcess(), 12)
+    assert len(trained(study)) == 12
+    assert len({trial.user_attrs["optnas:fingerprint"] for trial in trained(study)}) == 12
+    assert all(trial.user_attrs["optnas:costs"]["params"] <= 150 for trial in trained(study))
+    assert all(trial.state.is_finished() for trial in study.trials)
+
+
+def test_events_tell_what_happened():
+    objective = toy.objective(constraints=parse_constraints(["params<=100"]))
+    study, seen = new_study(objective), []
+    run(study, objective, InProcess(), 6, seen.append)
+    counts = {kind: sum(event.kind == kind for event in seen) for kind in ("started", "trained", "refused", "repeat")}
+    assert counts["started"] == counts["trained"] == 6
+    assert counts["refused"] == sum(trial.state == TrialState.PRUNED for trial in study.trials) > 0
+    assert counts["repeat"] == sum("optnas:repeat_of" in trial.user_attrs for trial in study.trials)
+
+
+def test_a_space_that_is_exhausted_ends_the_search_with_all_of_it_trained():
+    objective = toy.objective(toy.small_space)
+    study = new_study(objective)
+    with pytest.raises(SearchStopped, match="every network that it proposes was trained before"):
+        run(study, objective, InProcess(), 5)
+    assert len(networks(study)) == 3
+
+
+def test_a_budget_that_nothing_meets_ends_the_search():
+    objective = toy.objective(constraints=parse_constraints(["params<=3"]))
+    study = new_study(objective)
+    with pytest.raises(SearchStopped, match=r"over budget: params is .*, allowed is params<=3"):
+        run(study, objective, InProcess(), 1)
+
+
+def test_a_failure_costs_one_trial_with_its_reason():
+    objective = toy.objective(task=toy.ToyTask(trouble="nan"))
+    study = new_study(objective)
+    run(study, objective, InProcess(), 10)
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert failed
+    assert {trial.user_attrs["optnas:reason"] for trial in failed} == {
+        "TrainingDiverged: training diverged in epoch 1 at step 1: the loss is not finite"
+    }
+    assert len(trained(study)) == 10
+
+
+def test_a_search_where_everything_fails_ends():
+    objective = toy.objective(task=toy.ToyTask(trouble="nan", every=1))
+    with pytest.raises(SearchStopped, match="8 trials in a row failed; the last: TrainingDiverged"):
+        run(new_study(objective), objective, InProcess(), 10)
+
+
+def test_a_space_that_raises_fails_its_trials():
+    objective = toy.objective(toy.broken_space)
+    study = new_study(objective)
+    with pytest.raises(SearchStopped, match="KeyError: 'nothing here'"):
+        run(study, objective, InProcess(), 2)
+    assert all(trial.state == TrialState.FAIL for trial in study.trials)
+
+
+@pytest.mark.parametrize("trouble", ["kill", "exit", "segfault"])
+def test_a_worker_that_dies_costs_one_trial(trouble):
+    objective = toy.objective(task=toy.ToyTask(trouble=trouble, every=4))
+    study, pool = new_study(objective), ProcessPool(2)
+    try:
+        run(study, objective, pool, 6)
+    finally:
+        pool.close()
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert len(trained(study)) == 6
+    assert failed
+    assert all(trial.user_attrs["optnas:seed"] % 4 == 0 for trial in failed)
+    assert all("WorkerDied: the worker" in trial.user_attrs["optnas:reason"] for trial in failed)
+
+
+class Killed(Executor):
+    """Runs some jobs, then behaves as if the machine was switched off."""
+
+    slots = 2
+
+    def __init__(self, jobs):
+        self._jobs = jobs
+        self._inner = InProcess()
+
+    def submit(self, function, job):
+        self._jobs -= 1
+        if self._jobs < 0:
+            raise KeyboardInterrupt
+        return self._inner.submit(function, job)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2", "tpe"])
+def test_interrupted_trials_are_run_again_once_under_their_numbers(sampler, tmp_path):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    log = tmp_path / "trained"
+    objective = toy.objective(task=toy.ToyTask(log=str(log)))
+    study = new_study(objective, sampler, storage=storage)
+    with pytest.raises(KeyboardInterrupt):
+        run(study, objective, Killed(5), 12)
+    running = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
+    assert running
+    again = new_study(objective, sampler, storage=storage)
+    run(again, objective, InProcess(), 12)
+    assert len(trained(again)) == 12
+    for trial in running:
+        finished = again.trials[trial.number]
+        assert finished.params == trial.params
+        assert finished.user_attrs["optnas:seed"] == trial.user_attrs["optnas:seed"]
+        assert finished.state == TrialState.COMPLETE
+    seeds = log.read_text().split()
+    assert len(seeds) == len(set(seeds)) == 12
+
+
+def test_with_random_an_interrupted_search_trains_the_networks_of_an_undisturbed_one(tmp_path):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    objective = toy.objective()
+    undisturbed = new_study(objective)
+    run(undisturbed, objective, InProcess(), 15)
+    for jobs in (2, 3, 0, 4, 1):
+        with pytest.raises(KeyboardInterrupt):
+            run(new_study(objective, storage=storage), objective, Killed(jobs), 15)
+    disturbed = new_study(objective, storage=storage)
+    run(disturbed, objective, InProcess(), 15)
+    assert networks(disturbed) == networks(undisturbed)
+
+
+def test_a_trial_that_was_running_at_every_kill_is_given_up(tmp_path):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    objective = toy.objective()
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run(new_study(objective, storage=storage), objective, Killed(0), 2)
+    study = new_study(objective, storage=storage)
+    run(study, objective, InProcess(), 2)
+    assert study.trials[0].state == TrialState.FAIL
+    assert study.trials[0].user_attrs["optnas:reason"] == "interrupted 3 times"
+    assert len(trained(study)) == 2
+
+
+def test_a_network_that_is_in_training_is_not_started_twice(tmp_path):
+    log = tmp_path / "trained"
+    objective = toy.objective(toy.small_space, toy.ToyTask(log=str(log), delay=0.2))
+    study, pool = new_study(objective), ProcessPool(2)
+    for _ in range(6):
+        study.enqueue_trial({"width": 2})
+    try:
+        run(study, objective, pool, 2)
+    finally:
+        pool.close()
+    assert len(log.read_text().split()) == 2
+    repeats = [trial for trial in study.trials if "optnas:repeat_of" in trial.user_attrs]
+    assert len(repeats) >= 5
+    assert all(trial.values == study.trials[trial.user_attrs["optnas:repeat_of"]].values for trial in repeats)
+
+
+def test_values_are_those_of_the_job():
+    objective = toy.objective(objectives=("params", "error", "macs"))
+    study = new_study(objective)
+    run(study, objective, InProcess(), 3)
+    for trial in trained(study):
+        costs = trial.user_attrs["optnas:costs"]
+        assert trial.values == [costs["params"], 1 / (1 + costs["params"]), costs["macs"]]
+        assert trial.user_attrs["optnas:curve"] == [0.9, round(trial.values[1], 6)]
+
+
+def test_jobs_are_plain_values_that_run_anywhere():
+    objective = toy.objective()
+    job = objective.admit(new_study(objective).ask())
+    import cloudpickle
+
+    assert run_job(cloudpickle.loads(cloudpickle.dumps(job))).error == run_job(job).error

@@ -1,0 +1,275 @@
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import optuna
+import pytest
+
+from optnas.cli import main
+
+QUICK = ["--epochs", "1", "--workers", "0", "--train-images", "200"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("optnas.study.search._PROBES", 10)
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must be refused; returns its one sentence."""
+
+    def run(*arguments):
+        try:
+            status = main(arguments)
+        except SystemExit as exit:
+            status = exit.code
+        output = capsys.readouterr()
+        assert status == 2
+        assert output.out == ""
+        lines = output.err.splitlines()
+        assert lines[-1].startswith("optnas: ")
+        return lines[-1]
+
+    return run
+
+
+def test_the_main_job_from_search_to_front(capsys, tmp_path):
+    assert main(["search", "--trials", "4", *QUICK]) == 0
+    output = capsys.readouterr()
+    assert "front of digits" in output.out
+    assert "[4/4]" in output.err
+    for name in ("optnas.db", "digits-front.png"):
+        assert (tmp_path / name).stat().st_size > 1000
+    commands = output.out.split("next:\n")[1].strip().splitlines()
+    assert len(commands) == 3
+    assert all(command.strip().startswith("optnas ") for command in commands)
+
+    # --trials is a total, and what is not given is what the study was made with.
+    assert main(["search", "--trials", "6", "--workers", "0"]) == 0
+    output = capsys.readouterr()
+    assert "goes on from 4" in output.err
+    study = optuna.load_study(study_name="digits", storage="sqlite:///optnas.db")
+    trained = [t for t in study.trials if t.state.name == "COMPLETE" and "optnas:repeat_of" not in t.user_attrs]
+    assert len(trained) == 6
+    assert study.metric_names == ["error", "macs"]
+
+    assert main(["front", "--json"]) == 0
+    members = json.loads(capsys.readouterr().out)
+    assert members
+    for member in members:
+        assert set(member) == {"trial", "values", "costs", "choices", "feasible", "curve"}
+        assert set(member["costs"]) == {"params", "macs", "size_bytes", "peak_memory_bytes"}
+        assert member["values"]["macs"] == member["costs"]["macs"]
+        assert study.trials[member["trial"]].params == member["choices"]
+    errors = [member["values"]["error"] for member in members]
+    assert errors == sorted(errors)
+
+    limit = sorted(member["costs"]["macs"] for member in members)[0]
+    assert main(["front", "--json", "--budget", f"macs<={limit}"]) == 0
+    assert [member["costs"]["macs"] for member in json.loads(capsys.readouterr().out)] == [limit]
+    assert main(["front", "--plot", "front.svg"]) == 0
+    assert "stem.width=" in capsys.readouterr().out
+    assert (tmp_path / "front.svg").read_text().startswith("<?xml")
+
+
+def test_resuming_with_other_settings_is_refused_with_the_difference(refused, capsys):
+    assert main(["search", "--trials", "2", *QUICK]) == 0
+    capsys.readouterr()
+    for flags, difference in [
+        (["--epochs", "2"], "task.epochs: 1 in the study, 2 now"),
+        (["--space", "cell"], "space.name: mobile in the study, cell now"),
+        (["--objectives", "error,params"], "objectives: error,macs in the study, error,params now"),
+        (["--constraint", "params<=100k"], "constraints: none in the study, params<=100000 now"),
+        (["--seed", "1"], "seed: 0 in the study, 1 now"),
+    ]:
+        sentence = refused("search", "--trials", "3", "--workers", "0", *flags)
+        assert difference in sentence
+        assert "--study another name" in sentence
+    study = optuna.load_study(study_name="digits", storage="sqlite:///optnas.db")
+    assert len(study.trials) == 2
+    # The sampler is free to change.
+    assert main(["search", "--trials", "3", "--workers", "0", "--sampler", "nsga2"]) == 0
+
+
+def test_constraints_hold_and_refusals_are_counted(capsys):
+    assert main(["search", "--trials", "3", "--constraint", "params<=30k", "--sampler", "random", *QUICK]) == 0
+    study = optuna.load_study(study_name="digits", storage="sqlite:///optnas.db")
+    complete = [t for t in study.trials if t.state.name == "COMPLETE"]
+    pruned = [t for t in study.trials if t.state.name == "PRUNED"]
+    assert pruned
+    assert all(
+        t.user_attrs["optnas:costs"]["params"] <= 30000 and t.constraints["params<=30000"] <= 0 for t in complete
+    )
+    assert all(t.constraints["params<=30000"] > 0 and "over budget" in t.user_attrs["optnas:reason"] for t in pruned)
+    assert all("optnas:curve" not in t.user_attrs for t in pruned)
+
+
+def test_a_budget_out_of_reach_is_said_at_the_start_with_the_range(capsys, monkeypatch):
+    monkeypatch.setattr("optnas.study.coordinator._MOST_REFUSALS", 5)
+    assert main(["search", "--trials", "2", "--constraint", "params<=100", *QUICK]) == 2
+    output = capsys.readouterr().err
+    assert "the budget params<=100 is met by 0% of 10 random networks; they reach params from " in output
+    assert "5 proposals in a row brought no network to train" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search", "--data", "digit"], "digits, fashion-mnist, cifar10"),
+        (["search", "--data", "imagefolder:nowhere"], "nowhere"),
+        (["search", "--sampler", "nsga3"], "unknown sampler 'nsga3': expected tpe, nsga2, random; did you mean nsga2?"),
+        (["search", "--objectives", "error,mac"], "did you mean macs?"),
+        (["search", "--objectives", "macs"], "expected 'error'"),
+        (["search", "--constraint", "params<100q"], "NAME OP NUMBER"),
+        (["search", "--constraint", "latency<=2"], "did you mean latency_ms?"),
+        (["search", "--constraint", "error<=0.1"], "known only after training"),
+        (["search", "--trials", "0"], "trials: expected a whole number from 1, got 0"),
+        (["search", "--trials", "many"], "invalid int value: 'many'"),
+        (["search", "--epochs", "0"], "epochs"),
+        (["search", "--lr", "nan"], "lr"),
+        (["search", "--tune", "momentum"], "lr"),
+        (["search", "--trails", "3"], "unknown argument --trails; did you mean --trials?"),
+        (["search", "--space", "nowhere:build"], "no module 'nowhere'"),
+        (["search", "--space", "mobil"], "unknown space 'mobil'"),
+        (["search", "--space", "json:nope"], "has no function 'nope'"),
+        (["search", "--storage", "optnas.db"], "expected an address such as sqlite:///optnas.db"),
+        (["search", "--storage", "sqlite:///no/such/folder/a.db"], "does not exist"),
+        (["search", "--device", "tpu"], "device"),
+        (["front"], "no such file"),
+        (["front", "--budget", "fast"], "NAME OP NUMBER"),
+        (["profile", "--input", "28x28"], "channels x height x width"),
+        (["profile", "--input", "1x4x4"], "at least 8x8 pixels"),
+        (["profile", "--samples", "0"], "--samples: expected a whole number from 1"),
+        (["dashboard"], "no such file"),
+        (["fronts"], "invalid choice: 'fronts'"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_status_2(refused, tmp_path, arguments, words):
+    assert words in refused(*arguments)
+    assert not (tmp_path / "optnas.db").exists() or not optuna.get_all_study_names("sqlite:///optnas.db")
+
+
+def test_a_space_that_raises_shows_its_traceback_once_and_leaves_no_study(capsys, tmp_path, monkeypatch):
+    (tmp_path / "my_broken_space.py").write_text("def build(trial):\n    raise KeyError('in my code')\n")
+    assert main(["search", "--space", "my_broken_space:build", "--trials", "2", *QUICK]) == 2
+    output = capsys.readouterr().err
+    assert output.count("Traceback (most recent call last)") == 1
+    assert "my_broken_space.py" in output
+    assert output.splitlines()[-1].startswith("optnas: none of 10 random networks of the space works: KeyError")
+    assert main(["search", "--trials", "1", *QUICK]) == 0
+
+
+def test_a_space_of_ones_own(capsys, tmp_path):
+    (tmp_path / "my_small_space.py").write_text(
+        "from torch import nn\n"
+        "def build(trial, input_shape, num_classes):\n"
+        "    width = trial.suggest_int('width', 4, 32)\n"
+        "    inputs = input_shape[0] * input_shape[1] * input_shape[2]\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, num_classes))\n"
+    )
+    assert main(["search", "--space", "my_small_space:build", "--trials", "3", *QUICK]) == 0
+    assert main(["profile", "--space", "my_small_space:build", "--input", "1x8x8", "--samples", "50", "--json"]) == 0
+    out = capsys.readouterr().out
+    profile = json.loads(out[out.index("{") :])
+    low, high = (64 * width + 10 * width for width in (4, 32))
+    assert low <= profile["costs"]["macs"]["min"] <= profile["costs"]["macs"]["max"] <= high
+    assert profile["share"] == 1
+
+
+def test_profile_says_which_share_meets_the_constraints(capsys):
+    assert main(["profile", "--input", "1x8x8", "--samples", "20", "--constraint", "params<=20k", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == 20
+    assert 0 < found["share"] < 1
+    assert (found["costs"]["params"]["min"] <= 20000) == (found["share"] > 0)
+    for row in found["costs"].values():
+        assert row["min"] <= row["median"] <= row["max"]
+    assert main(["profile", "--input", "1x8x8", "--samples", "20", "--constraint", "params<=20k"]) == 0
+    text = capsys.readouterr().out
+    assert f"{found['share']:.1%} meet params<=20000" in text
+    assert "peak_memory_bytes" in text
+
+
+def test_front_of_a_study_that_optnas_did_not_make(capsys):
+    study = optuna.create_study(storage="sqlite:///optnas.db", study_name="other", directions=["minimize", "maximize"])
+    for x, y in ((1.0, 1.0), (2.0, 5.0), (3.0, 4.0)):
+        study.tell(study.ask(), [x, y])
+    assert main(["front", "--json"]) == 0
+    assert [member["trial"] for member in json.loads(capsys.readouterr().out)] == [0, 1]
+    assert main(["search", "--study", "other", "--trials", "3", *QUICK]) == 2
+    assert "was not made by optnas" in capsys.readouterr().err
+
+
+def test_a_budget_on_a_cost_that_was_not_measured(refused, capsys):
+    assert main(["search", "--trials", "1", *QUICK]) == 0
+    capsys.readouterr()
+    sentence = refused("front", "--budget", "latency_ms<=2")
+    assert "this study measured other costs: params, macs, size_bytes, peak_memory_bytes" in sentence
+
+
+def test_a_full_disk_ends_with_a_sentence_and_keeps_what_was_stored(capsys, monkeypatch):
+    assert main(["search", "--trials", "2", *QUICK]) == 0
+
+    def tune_for_a_full_disk(connection, record):
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr("optnas.study.storage._tune", tune_for_a_full_disk)
+        assert main(["search", "--trials", "20", "--workers", "0"]) == 2
+    assert "the storage failed (database or disk is full)" in capsys.readouterr().err.splitlines()[-1]
+    before = finished("optnas.db")
+    assert before >= 2
+    assert main(["search", "--trials", str(before + 1), "--workers", "0"]) == 0
+    assert finished("optnas.db") >= before + 1
+
+
+def finished(path):
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        return connection.execute("SELECT count(*) FROM trials WHERE state = 'COMPLETE'").fetchone()[0]
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "optnas", "search", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_search_goes_on_to_exactly_the_number_asked(how, tmp_path):
+    arguments = ["--trials", "12", "--epochs", "2", "--workers", "2", "--sampler", "random"]
+    process = start(*arguments)
+    wait_for(lambda: (tmp_path / "digits-front.png").exists() or (tmp_path / "optnas.db").exists())
+    wait_for(lambda: finished(tmp_path / "optnas.db") >= 4)
+    os.kill(process.pid, how)
+    output = process.communicate(timeout=60)[0]
+    if how != signal.SIGKILL:
+        assert process.returncode == 130
+        assert output.splitlines()[-1] == "optnas: stopped; the same command goes on"
+    assert "Traceback" not in output
+    before = finished(tmp_path / "optnas.db")
+    assert before < 12
+    assert subprocess.run([sys.executable, "-m", "optnas", "search", *arguments], capture_output=True).returncode == 0
+    study = optuna.load_study(study_name="digits", storage="sqlite:///optnas.db")
+    assert [t.state.name for t in study.trials].count("COMPLETE") == 12
+    assert [t.state.name for t in study.trials].count("RUNNING") == 0
+    with closing(sqlite3.connect(tmp_path / "optnas.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    process.stdout.close()

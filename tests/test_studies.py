@@ -1,0 +1,35 @@
+"""Every study script runs for real, with a tiny budget, as a person runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+FASHION = REPOSITORY.parent / "shared/data/fashion-mnist"
+TINY = {
+    "quickstart_digits": ["--trials", "3", "--epochs", "1"],
+    "my_own_space": ["--trials", "3", "--epochs", "1"],
+    "fashion_mobile": ["--data-root", str(FASHION), "--trials", "2", "--epochs", "1", "--train-images", "200"],
+    "training_throughput": ["--data-root", str(FASHION), "--images", "400", "--rounds", "1"],
+}
+
+
+def test_every_script_has_a_test():
+    assert {path.stem for path in (REPOSITORY / "studies").glob("*.py")} == set(TINY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_a_study_runs_and_goes_on(name, tmp_path):
+    arguments = TINY[name]
+    if str(FASHION) in arguments and not FASHION.is_dir():
+        pytest.skip(f"Fashion-MNIST is not at {FASHION}")
+    for _ in range(2 if "--trials" in arguments else 1):
+        command = [sys.executable, REPOSITORY / "studies" / f"{name}.py", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+        assert "Traceback" not in done.stderr
+        assert "Warning" not in done.stderr
