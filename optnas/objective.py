@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -13,14 +14,15 @@ from optuna import Study, Trial, TrialPruned
 from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
-from optnas.cost import COSTS, Constraint, Prices
+from optnas.cost import COSTS, EXACT, Constraint, Prices
 from optnas.errors import UsageError
+from optnas.prune import Finished, NoPruner, Pruner, Stopper, finished_trials, is_audited
 from optnas.sampler import derive_seed
 from optnas.space import Build, ReplayTrial, Space, bind_space, fingerprint
-from optnas.task import Learned, Task
+from optnas.task import Task
 from optnas.threads import one_thread
 
-__all__ = ["ATTRIBUTE", "ERROR", "Gate", "Job", "Objective", "Refused", "Repeat", "run_job"]
+__all__ = ["ATTRIBUTE", "ERROR", "Gate", "Job", "Objective", "Outcome", "Refused", "Repeat", "run_job"]
 
 #: The one objective that is known only after training: 1 - accuracy on validation data, minimised.
 ERROR = "error"
@@ -44,6 +46,28 @@ class Job:
     """Of the initial weights, the order of the images and their augmentation."""
     costs: Mapping[str, float]
     """The costs measured before training."""
+    thresholds: tuple[float, ...] = ()
+    """The error of each epoch above which training stops; it is not asked for again while it trains."""
+    audited: bool = False
+    """Whether it is trained to the end all the same, to learn what pruning loses."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job."""
+
+    curve: tuple[float, ...]
+    """Validation error after each epoch."""
+    seconds: float
+    """Wall time of the training."""
+    error: float | None
+    """After the last epoch; None if training was stopped before."""
+    stop_epoch: int | None = None
+    """The epoch after which the pruner stopped it, or would have, if it was audited."""
+    bound: float | None = None
+    """The error that it should have had by then."""
+    reason: str = ""
+    """Why it was stopped, or would have been."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +83,41 @@ class Repeat:
     """A network that another trial has trained."""
 
     of: int
-    values: Sequence[float]
+    values: tuple[float, ...] | None
+    """None if that training was stopped."""
     costs: Mapping[str, float]
 
 
 Gate = Job | Refused | Repeat
 
 
-def run_job(job: Job, on_epoch: Callable[[int, float], None] | None = None) -> Learned:
-    """Build the network of a job again and train it; needs nothing but the job.
+def run_job(job: Job) -> Outcome:
+    """Build the network of a job again and train it, until its thresholds say stop; needs nothing but the job.
 
     Raises:
-        Whatever the task raises, such as `TrainingDiverged`, or `on_epoch`.
+        Whatever the task raises, such as `TrainingDiverged`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         module = job.build(ReplayTrial(job.params))
-    return job.task.train(module, job.seed, on_epoch)
+    stopper, began = Stopper(job.thresholds), time.perf_counter()
+    curve: list[float] = []
+    stopped: dict[str, Any] = {}
+
+    def on_epoch(epoch: int, error: float) -> None:
+        curve.append(error)
+        reason = stopper(epoch, error)
+        if reason is not None and not stopped:
+            stopped.update(stop_epoch=epoch, bound=stopper.bound(epoch), reason=reason)
+            if not job.audited:
+                raise TrialPruned(reason)
+
+    try:
+        learned = job.task.train(module, job.seed, on_epoch)
+    except TrialPruned as pruned:
+        stopped.setdefault("reason", str(pruned) or "stopped by the task")
+        return Outcome(tuple(curve), time.perf_counter() - began, None, **stopped)
+    return Outcome(learned.curve, time.perf_counter() - began, learned.error, **stopped)
 
 
 class Objective:
@@ -83,7 +125,8 @@ class Objective:
 
     Costs come first: a network over a budget, one whose forward fails, or one that another trial of the study
     has trained never costs an epoch. In `study.optimize` the first two raise `TrialPruned` (with the
-    constraints set) and the last returns the values that are known.
+    constraints set) and the last returns the values that are known. A network that the pruner stops raises
+    `TrialPruned` too; unlike Optuna's own pruning that works with several objectives.
 
     Args:
         space: A function of a trial that returns a network. It is given `input_shape` and `num_classes` of
@@ -94,6 +137,8 @@ class Objective:
         objectives: "error" and names of costs, in the order of the study's values. All are minimised.
         constraints: Budgets that a network must meet.
         seed: The study's seed; each trial derives its own from it.
+        pruner: When to stop a training, from what is known of the study before its first epoch.
+        audit: The share of trials, drawn by the seed, that are trained to the end even if the pruner says stop.
         prices: Measures the costs.
 
     Raises:
@@ -109,6 +154,8 @@ class Objective:
         objectives: Sequence[str] = (ERROR, "macs"),
         constraints: Sequence[Constraint] = (),
         seed: int = 0,
+        pruner: Pruner | None = None,
+        audit: float = 0.0,
         prices: Prices = Prices(),
     ) -> None:
         self.task = task
@@ -116,10 +163,12 @@ class Objective:
         self.objectives = check_objectives(objectives)
         self.constraints = tuple(constraints)
         budgeted = [constraint.cost for constraint in self.constraints]
-        # Dear costs last: a network over another budget is then never timed.
         named = {*costs, *budgeted, *self.objectives} - {ERROR}
         self.costs = tuple(sorted(named, key=list(COSTS).index))
         self.seed = seed
+        self.pruner = pruner or NoPruner()
+        self.audit = audit
+        self._finished: dict[tuple[str, int], dict[int, Finished]] = {}
         self.prices = prices
 
     @property
@@ -132,10 +181,15 @@ class Objective:
         if isinstance(gate, Refused):
             raise TrialPruned(gate.reason)
         if isinstance(gate, Repeat):
-            return tuple(gate.values)
-        learned = run_job(gate)
-        self.keep(trial, learned)
-        return self.values(gate.costs, learned)
+            if gate.values is None:
+                raise TrialPruned(f"the same network as trial {gate.of}, which was pruned")
+            return gate.values
+        outcome = run_job(gate)
+        self.keep(trial, outcome)
+        values = self.values(gate.costs, outcome)
+        if values is None:
+            raise TrialPruned(outcome.reason)
+        return values
 
     def admit(self, trial: Trial) -> Gate:
         """Build and measure a trial's network, and say whether it is worth training.
@@ -165,36 +219,62 @@ class Objective:
             # Its costs too: a latency measured again would be another value of the same network.
             known = twin.user_attrs[ATTRIBUTE + "costs"]
             _keep(trial, costs=known, fingerprint=name, repeat_of=twin.number)
-            return Repeat(twin.number, tuple(twin.values), known)
+            return Repeat(twin.number, None if twin.values is None else tuple(twin.values), known)
         seed = derive_seed(self.seed, trial.number)
         _keep(trial, costs=costs, fingerprint=name, seed=seed)
-        return Job(trial.number, self.build, params, task, seed, costs)
+        return Job(
+            trial.number,
+            self.build,
+            params,
+            task,
+            seed,
+            costs,
+            self._thresholds(trial.study, costs),
+            is_audited(self.seed, trial.number, self.audit),
+        )
 
     def price(self, module: nn.Module) -> tuple[dict[str, float], str | None, str]:
         """The costs of a network, why it is refused (None if it is not), and its fingerprint.
 
-        A refused network has the costs that were measured until it was, and no fingerprint.
+        A refused network has the costs that were measured until then, and no fingerprint.
         """
         shape = self.task.input_shape
         costs: dict[str, float] = {}
         try:
-            for cost in self.costs:
-                costs |= self.prices(cost, module, shape)
+            # A network over an exact budget is not timed, but all that can be counted is known of it.
+            for group in (EXACT, ("latency_ms",)):
+                for cost in (name for name in self.costs if name in group):
+                    costs |= self.prices(cost, module, shape)
                 for constraint in self.constraints:
-                    if constraint.cost == cost and constraint.violation(costs) > 0:
-                        return costs, f"over budget: {cost} is {costs[cost]:g}, allowed is {constraint}", ""
+                    if constraint.cost in group and constraint.violation(costs) > 0:
+                        value = f"{costs[constraint.cost]:g}"
+                        return costs, f"over budget: {constraint.cost} is {value}, allowed is {constraint}", ""
             _check_output(module, shape, self.task.num_classes)
             return costs, None, fingerprint(module, shape)
         except Exception as error:
             return costs, f"invalid network: {type(error).__name__}: {_first_line(error)}", ""
 
-    def values(self, costs: Mapping[str, float], learned: Learned) -> tuple[float, ...]:
-        """The values of a trained network, in the order of the objectives."""
-        return tuple(learned.error if name == ERROR else float(costs[name]) for name in self.objectives)
+    def values(self, costs: Mapping[str, float], outcome: Outcome) -> tuple[float, ...] | None:
+        """The values of a trained network, in the order of the objectives; None if it was stopped."""
+        if outcome.error is None:
+            return None
+        return tuple(outcome.error if name == ERROR else float(costs[name]) for name in self.objectives)
 
-    def keep(self, trial: Trial, learned: Learned) -> None:
-        """Keep what training left beside the values: the curve, epochs and seconds."""
-        _keep(trial, curve=[round(error, 6) for error in learned.curve], seconds=round(learned.seconds, 3))
+    def keep(self, trial: Trial, outcome: Outcome) -> None:
+        """Keep what training left beside the values: the curve, seconds, and what the pruner said."""
+        _keep(trial, curve=[round(error, 6) for error in outcome.curve], seconds=round(outcome.seconds, 3))
+        if outcome.reason:
+            _keep(trial, reason=outcome.reason)
+        if outcome.stop_epoch is not None:
+            _keep(trial, pruned_epoch=outcome.stop_epoch, pruned_bound=outcome.bound)
+
+    def _thresholds(self, study: Study, costs: Mapping[str, float]) -> tuple[float, ...]:
+        if isinstance(self.pruner, NoPruner):
+            return ()
+        # Only what the study optimises: a network that is dominated in those is not on its front.
+        known = {name: costs[name] for name in self.objectives if name != ERROR}
+        finished = finished_trials(study, self._finished.setdefault((study.study_name, study._study_id), {}))
+        return tuple(float(bound) for bound in self.pruner.thresholds(known, finished))
 
     def _constrain(self, trial: Trial, costs: Mapping[str, float], refusal: str | None) -> None:
         # Every constraint on every trial: samplers that model constraints refuse trials that lack some. One
@@ -225,14 +305,14 @@ def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
 
 
 def find_twin(study: Study, name: str, number: int) -> FrozenTrial | None:
-    """The trial of a study that finished the network of this fingerprint, if there is one.
+    """The trial of a study that trained the network of this fingerprint, or was stopped, if there is one.
 
     Args:
         study: Any study with trials of an `Objective`.
         name: The fingerprint, with training hyperparameters where those are searched.
         number: The trial that asks, which is not its own twin.
     """
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
         known = trial.user_attrs.get(ATTRIBUTE + "fingerprint") == name
         if known and trial.number != number and ATTRIBUTE + "repeat_of" not in trial.user_attrs:
             return trial

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from optuna import Study
 from optuna.trial import TrialState
@@ -32,7 +33,7 @@ def format_value(name: str, value: float) -> str:
     return format_cost(name, value) if name in COSTS else f"{value:g}"
 
 
-def front_table(members: list[Network], title: str, columns: list[str], rows: int | None = None) -> Table:
+def front_table(members: Sequence[Network], title: str, columns: Sequence[str], rows: int | None = None) -> Table:
     """The networks of a front, a row each; of more than `rows` the middle is left out evenly."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("trial", justify="right")
@@ -64,7 +65,9 @@ class Watch(Watcher):
         self._study, self._target, self._began = study, settings.trials, time.monotonic()
         trials = study.get_trials(deepcopy=False)
         self._before = self._trained = sum(map(is_trained, trials))
-        self._refused = sum(trial.state == TrialState.PRUNED for trial in trials)
+        pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+        self._pruned = sum(map(is_trained, pruned))
+        self._refused = sum(ATTRIBUTE + "fingerprint" not in trial.user_attrs for trial in pruned)
         self._failed = sum(trial.state == TrialState.FAIL for trial in trials)
         self._repeats = sum(ATTRIBUTE + "repeat_of" in trial.user_attrs for trial in trials)
         self._epochs = sum(len(trial.user_attrs.get(ATTRIBUTE + "curve", ())) for trial in trials if is_trained(trial))
@@ -74,7 +77,8 @@ class Watch(Watcher):
         goes_on = f", goes on from {self._before}" if self._before else ""
         self.say(f"study {study.study_name}: {self._target} trained networks in all{goes_on}")
         if self._console.is_terminal:
-            self._live = Live(self._picture(), console=self._console, refresh_per_second=4, transient=True)
+            # Drawn anew four times a second, so that the clock runs while networks train.
+            self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
 
     def say(self, text: str) -> None:
@@ -84,9 +88,10 @@ class Watch(Watcher):
         match event.kind:
             case "started":
                 self._running += 1
-            case "trained":
+            case "trained" | "pruned":
                 self._running -= 1
                 self._trained += 1
+                self._pruned += event.kind == "pruned"
                 self._epochs += event.epochs
                 self._front = front(self._study)
                 self._hypervolume = hypervolume_so_far(self._study)
@@ -102,9 +107,9 @@ class Watch(Watcher):
                     # One traceback tells what is wrong; forty of them hide it.
                     self._seen_problem = True
                     self.say(event.detail.rstrip())
-        if self._live is not None:
-            self._live.update(self._picture())
-        elif event.kind == "trained":
+        if self._live is None and event.kind == "pruned":
+            self.say(f"[{self._trained}/{self._target}] trial {event.trial}: pruned, {event.message}{self._tail()}")
+        if self._live is None and event.kind == "trained":
             self.say(f"[{self._trained}/{self._target}] trial {event.trial}: {self._newest(event.trial)}{self._tail()}")
 
     def close(self) -> None:
@@ -134,7 +139,7 @@ class Watch(Watcher):
         volume = "" if self._hypervolume is None else f"hypervolume {self._hypervolume:.3f}"
         line.add_row(bar, f"{self._trained}/{self._target} trained", f"{self._running} running", volume, self._left())
         counts = (
-            f"{self._refused} refused untrained, {self._repeats} repeats avoided, "
+            f"{self._pruned} of them pruned, {self._refused} refused untrained, {self._repeats} repeats avoided, "
             f"{self._failed} failed, {self._epochs} epochs spent"
         )
         parts: list[Table | Text] = [line, Text(counts, style="dim")]

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import closing
 
+import numpy as np
 import optuna
 import pytest
 
@@ -273,3 +274,48 @@ def test_a_stopped_search_goes_on_to_exactly_the_number_asked(how, tmp_path):
     with closing(sqlite3.connect(tmp_path / "optnas.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     process.stdout.close()
+
+
+def test_pruning_from_search_to_audit(capsys):
+    arguments = ["search", "--trials", "14", "--epochs", "3", "--workers", "0", "--train-images", "200"]
+    assert main([*arguments, "--pruner", "median", "--audit", "0.3", "--sampler", "random"]) == 0
+    study = optuna.load_study(study_name="digits", storage="sqlite:///optnas.db")
+    pruned = [t for t in study.trials if t.state.name == "PRUNED" and "optnas:curve" in t.user_attrs]
+    assert pruned
+    assert all(not t.intermediate_values for t in study.trials)
+    capsys.readouterr()
+    assert main(["prune-audit", "--json"]) == 0
+    account = json.loads(capsys.readouterr().out)
+    assert account["trials"] == 14
+    assert account["pruned"] == len(pruned)
+    assert account["epochs_saved"] == sum(3 - len(t.user_attrs["optnas:curve"]) for t in pruned)
+    assert main(["front", "--all"]) == 0
+    assert "above the bound" in capsys.readouterr().out
+    assert main(["front", "--all", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["state"] for row in rows].count("pruned") == len(pruned)
+
+
+def test_bench_pruners_gives_the_fields_asked_for(capsys, tmp_path):
+    generator = np.random.default_rng(0)
+    final = generator.uniform(0.1, 0.5, 40)
+    curves = final[:, None] + 0.5 * np.exp(-np.arange(20) / 4)[None]
+    np.savez(tmp_path / "curves.npz", error=curves, macs=generator.uniform(1, 2, 40))
+    arguments = ["bench", "pruners", "--curves", "curves.npz", "--cost", "macs", "--trials", "30", "--seeds", "2"]
+    assert main([*arguments, "--pruners", "none,median,halving,dominance", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 4 * 2
+    fields = {"pruner", "seed", "trials", "epochs_used", "hypervolume_kept", "front_recall", "front_size"}
+    assert all(set(row) == fields for row in rows)
+    assert all(row["epochs_used"] == row["front_recall"] == 1 for row in rows if row["pruner"] == "none")
+    assert main(arguments) == 0
+    assert "dominance" in capsys.readouterr().out
+
+
+def test_bench_refuses_bad_input(refused, tmp_path):
+    (tmp_path / "text.npz").write_text("no")
+    assert "text.npz" in refused("bench", "pruners", "--curves", "text.npz", "--cost", "macs")
+    assert "nowhere.npz" in refused("bench", "pruners", "--curves", "nowhere.npz", "--cost", "macs")
+    assert "required: --curves" in refused("bench", "pruners", "--cost", "macs").replace(
+        "the following arguments are ", ""
+    )

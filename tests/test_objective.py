@@ -1,3 +1,4 @@
+import numpy as np
 import optuna
 import pytest
 import toy
@@ -6,6 +7,7 @@ from optuna.trial import TrialState
 from optnas.cost import parse_constraints
 from optnas.errors import UsageError
 from optnas.objective import Job, Objective, Refused, Repeat, run_job
+from optnas.prune import Pruner
 from optnas.task import ImageTask
 
 
@@ -129,3 +131,51 @@ def test_a_space_that_returns_no_module_is_refused():
     objective = toy.objective(lambda trial: "net")
     with pytest.raises(UsageError, match=r"must return a torch\.nn\.Module, got str"):
         objective.admit(toy.study(objective).ask())
+
+
+class StopAt(Pruner):
+    """Stops networks of more than a number of parameters after the first epoch."""
+
+    def thresholds(self, costs, finished):
+        return np.array([0.5 if costs["params"] > 50 else np.inf, np.inf])
+
+
+def test_a_network_that_the_pruner_stops_is_pruned_with_its_curve_reason_and_bound():
+    objective = toy.objective(pruner=StopAt())
+    study = toy.study(objective)
+    study.enqueue_trial({"width": 6, "depth": 6})
+    study.enqueue_trial({"width": 1, "depth": 1})
+    study.optimize(objective, n_trials=2)
+    stopped, trained = study.trials
+    assert stopped.state == TrialState.PRUNED
+    assert stopped.user_attrs["optnas:curve"] == [0.9]
+    assert stopped.user_attrs["optnas:pruned_epoch"] == 1
+    assert stopped.user_attrs["optnas:pruned_bound"] == 0.5
+    assert "above the bound 0.5" in stopped.user_attrs["optnas:reason"]
+    assert stopped.intermediate_values == {}
+    assert trained.state == TrialState.COMPLETE
+    assert len(trained.user_attrs["optnas:curve"]) == 2
+
+
+def test_an_audited_trial_is_trained_to_the_end_and_remembers_that_it_would_have_been_stopped():
+    objective = toy.objective(pruner=StopAt(), audit=1.0)
+    study = toy.study(objective)
+    study.enqueue_trial({"width": 6, "depth": 6})
+    study.optimize(objective, n_trials=1)
+    (trial,) = study.trials
+    assert trial.state == TrialState.COMPLETE
+    assert len(trial.user_attrs["optnas:curve"]) == 2
+    assert trial.user_attrs["optnas:pruned_epoch"] == 1
+
+
+def test_a_repeat_of_a_pruned_network_is_pruned_without_training(tmp_path):
+    log = tmp_path / "trained"
+    objective = toy.objective(task=toy.ToyTask(log=str(log)), pruner=StopAt())
+    study = toy.study(objective)
+    for _ in range(2):
+        study.enqueue_trial({"width": 6, "depth": 6})
+    study.optimize(objective, n_trials=2)
+    assert [trial.state for trial in study.trials] == [TrialState.PRUNED] * 2
+    assert study.trials[1].user_attrs["optnas:repeat_of"] == 0
+    assert "optnas:curve" not in study.trials[1].user_attrs
+    assert len(log.read_text().split()) == 1

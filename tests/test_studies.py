@@ -12,6 +12,19 @@ TINY = {
     "quickstart_digits": ["--trials", "3", "--epochs", "1"],
     "my_own_space": ["--trials", "3", "--epochs", "1"],
     "fashion_mobile": ["--data-root", str(FASHION), "--trials", "2", "--epochs", "1", "--train-images", "200"],
+    "overhead": ["--trials", "3"],
+    "pruning_pays": [
+        "--data-root",
+        str(FASHION),
+        "--trials",
+        "3",
+        "--epochs",
+        "2",
+        "--seeds",
+        "1",
+        "--train-images",
+        "200",
+    ],
     "training_throughput": ["--data-root", str(FASHION), "--images", "400", "--rounds", "1"],
 }
 
@@ -26,7 +39,7 @@ def test_a_study_runs_and_goes_on(name, tmp_path):
     arguments = TINY[name]
     if str(FASHION) in arguments and not FASHION.is_dir():
         pytest.skip(f"Fashion-MNIST is not at {FASHION}")
-    for _ in range(2 if "--trials" in arguments else 1):
+    for _ in range(1 if name in ("overhead", "pruning_pays", "training_throughput") else 2):
         command = [sys.executable, REPOSITORY / "studies" / f"{name}.py", *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from optuna import Study
 from optuna.trial import TrialState
 
@@ -69,13 +70,14 @@ def draw_front(study: Study, axes: Axes) -> None:
             refused, height, s=40, c=_RED, marker="|", clip_on=False,
             transform=axes.get_xaxis_transform(), label=f"refused untrained ({len(refused)})",
         )  # fmt: skip
-    if best or others:
-        axes.set_xscale("log")
     axes.set_xlabel(f"{_AXES.get(x, x)}, smaller is better")
     axes.set_ylabel(f"{_AXES.get(y, y)}, smaller is better")
-    if x in COSTS:
+    if best or others:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    if x in COSTS and (best or others):
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, position: format_cost(x, value))
-        axes.xaxis.set_minor_formatter(lambda value, position: "")
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -11,6 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from optnas.errors import UsageError
+from optnas.sampler.pruned import CountingPruned
 from optnas.sampler.seeded import SeededSampler
 
 __all__ = ["SAMPLERS", "check_sampler", "make_sampler"]
@@ -21,7 +22,7 @@ def _random(seed: int, population: int) -> BaseSampler:
 
 
 def _nsga2(seed: int, population: int) -> BaseSampler:
-    return NSGAIISampler(population_size=population, seed=seed)
+    return CountingPruned(NSGAIISampler(population_size=population, seed=seed))
 
 
 def _tpe(seed: int, population: int) -> BaseSampler:

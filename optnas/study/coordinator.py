@@ -15,11 +15,11 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from optnas.objective import ATTRIBUTE, Job, Objective, Refused, Repeat, run_job
+from optnas.objective import ATTRIBUTE, Job, Objective, Outcome, Refused, Repeat, run_job
 from optnas.sampler import derive_seed
 from optnas.space import mutate
 from optnas.study.executor import Executor, WorkerDied
-from optnas.task import Learned, TrainingDiverged
+from optnas.task import TrainingDiverged
 
 __all__ = ["Event", "SearchStopped", "is_trained", "run"]
 
@@ -42,7 +42,7 @@ class Event:
     """Something that a person watching wants to know: a trial's state changed, or a job was started."""
 
     kind: str
-    """started, trained, refused, repeat, failed."""
+    """started, trained, pruned, refused, repeat, failed."""
     trial: int
     message: str = ""
     epochs: int = 0
@@ -51,8 +51,11 @@ class Event:
 
 
 def is_trained(trial: FrozenTrial) -> bool:
-    """Whether a trial is a network that was trained to the end in this study: what `--trials` counts."""
-    return trial.state == TrialState.COMPLETE and ATTRIBUTE + "repeat_of" not in trial.user_attrs
+    """Whether a network was trained for this trial, to the end or until it was pruned: what `--trials` counts."""
+    ended = trial.state == TrialState.COMPLETE or (
+        trial.state == TrialState.PRUNED and ATTRIBUTE + "curve" in trial.user_attrs
+    )
+    return ended and ATTRIBUTE + "repeat_of" not in trial.user_attrs
 
 
 def run(
@@ -143,7 +146,7 @@ class _Coordinator:
             self.watch(Event("started", trial.number))
             self.pending[self.executor.submit(run_job, gate)] = trial, gate
         elif isinstance(gate, Repeat):
-            self.study.tell(trial, list(gate.values))
+            self._end(trial, gate.values)
             self.watch(Event("repeat", trial.number, f"the same network as trial {gate.of}"))
             self._repeated(trial)
         else:
@@ -182,16 +185,23 @@ class _Coordinator:
                     self._fail(lost, f"{type(error).__name__}: {error}", detail if lost is trial else "")
         return trained
 
-    def _tell(self, trial: Trial, job: Job, learned: Learned, twins: list[Trial]) -> None:
-        values = self.objective.values(job.costs, learned)
+    def _end(self, trial: Trial, values: tuple[float, ...] | None) -> None:
+        if values is None:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, list(values))
+
+    def _tell(self, trial: Trial, job: Job, outcome: Outcome, twins: list[Trial]) -> None:
+        values = self.objective.values(job.costs, outcome)
         self.failures = 0
-        self.objective.keep(trial, learned)
-        self.study.tell(trial, list(values))
-        self.watch(Event("trained", trial.number, epochs=len(learned.curve)))
+        self.objective.keep(trial, outcome)
+        self._end(trial, values)
+        kind = "pruned" if values is None else "trained"
+        self.watch(Event(kind, trial.number, outcome.reason, epochs=len(outcome.curve)))
         for twin in twins:
             twin.set_user_attr(ATTRIBUTE + "repeat_of", trial.number)
             twin.set_user_attr(ATTRIBUTE + "costs", dict(job.costs))
-            self.study.tell(twin, list(values))
+            self._end(twin, values)
             self.watch(Event("repeat", twin.number, f"the same network as trial {trial.number}"))
 
     def _fail(self, trial: Trial, reason: str, detail: str = "") -> None:

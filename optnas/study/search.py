@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from optnas.cost import (
 )
 from optnas.front import Network, best, front, hypervolume, objective_names
 from optnas.objective import ATTRIBUTE, ERROR, Objective
+from optnas.prune import DominancePruner, Pruner, make_pruner
 from optnas.sampler import make_sampler
 from optnas.space import RandomTrial, fingerprint, load_space, space_name
 from optnas.study.coordinator import Event, run
@@ -40,6 +41,8 @@ __all__ = ["SearchResult", "Watcher", "hypervolume_so_far", "search"]
 _PROBES = 60
 _TIMED_PROBES = 8
 _LATENCY = "latency_ms"
+#: Latencies that differ by less are ties for a pruner: about twice the spread of one measurement.
+_LATENCY_TIE = 0.03
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,17 @@ def _objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
         objectives=settings.objectives,
         constraints=settings.budget,
         seed=settings.seed,
+        pruner=_pruner(settings),
+        audit=settings.audit,
         prices=Prices(reference_ms=reference_ms),
     )
+
+
+def _pruner(settings: Settings) -> Pruner:
+    pruner = make_pruner(settings.pruner, settings.task.settings.epochs)
+    if isinstance(pruner, DominancePruner):
+        return replace(pruner, ties={_LATENCY: _LATENCY_TIE})
+    return pruner
 
 
 def _identity(settings: Settings, objective: Objective) -> dict[str, Any]:
@@ -193,6 +205,7 @@ def _space_digest(objective: Objective) -> str:
 
 def _first_look(settings: Settings, objective: Objective, watcher: Watcher) -> dict[str, float]:
     """Price random networks: say if the budget is out of reach; the corner of the box of `hypervolume_so_far`."""
+    watcher.say(f"pricing {_PROBES} random networks of {space_name(settings.space)}")
     exact = [name for name in objective.costs if name in EXACT]
     shape, prices = objective.task.input_shape, objective.prices
     budget = [constraint for constraint in objective.constraints if constraint.cost in EXACT]

@@ -16,6 +16,7 @@ from typing import Any
 from optnas.cost import Constraint, parse_constraints
 from optnas.errors import UsageError
 from optnas.objective import check_objectives
+from optnas.prune import is_audited, make_pruner
 from optnas.sampler import check_sampler
 from optnas.space import Space, space_name
 from optnas.task import ImageTask
@@ -41,6 +42,10 @@ class Settings:
     """Who proposes networks: tpe, nsga2 or random."""
     population: int = 20
     """Size of a generation of nsga2; for tpe, how many random trials come first."""
+    pruner: str = "dominance"
+    """When to stop weak trials: dominance, halving, median or none."""
+    audit: float = 0.0
+    """Share of trials that are trained to the end even if the pruner says stop, to measure what it loses."""
     trials: int = 40
     """How many trained networks the study holds at the end, those of earlier runs counted."""
     epochs: int | None = None
@@ -75,6 +80,8 @@ class Settings:
         check_objectives(self.objectives)
         self.budget  # noqa: B018
         check_sampler(self.sampler)
+        make_pruner(self.pruner)
+        is_audited(0, 0, self.audit)
         for name, least in (("trials", 1), ("population", 2), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):

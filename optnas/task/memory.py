@@ -2,6 +2,8 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -9,19 +11,32 @@ import torch
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
-@lru_cache(maxsize=1)
-def keep_freed_memory() -> None:
-    """Have glibc keep what it frees, for the rest of the process. Elsewhere nothing happens.
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Have glibc keep what is freed until this is left, then give it back. Elsewhere nothing happens.
 
     A step of training frees its activations and the next asks for as much again. By default glibc gives large
     blocks back to the system each time, and a quarter of a mobile net's step is then spent in page faults.
+    Between trainings it must not keep them: networks of other shapes would find the heap in pieces.
     """
-    if not sys.platform.startswith("linux"):
+    libc = _glibc()
+    if libc is None:
+        yield
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        libc.malloc_trim(0)
+
+
+@lru_cache(maxsize=1)
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None  # musl has neither
 
 
 def peak_bytes(device: torch.device) -> int | None:

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,8 @@ from torch.nn import functional as F
 from optnas.errors import UsageError
 from optnas.task.batches import Batches, Normalise
 from optnas.task.data import Images
-from optnas.task.memory import keep_freed_memory, peak_bytes
+from optnas.task.memory import freed_memory_kept, peak_bytes
+from optnas.threads import one_thread
 
 OnEpoch = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and the validation error; raise in it to stop training."""
@@ -100,8 +100,7 @@ def train_images(
     `on_epoch` raises (`optuna.TrialPruned`, for one).
     """
     device = torch.device(settings.device)
-    keep_freed_memory()
-    with _one_thread(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with one_thread(), freed_memory_kept(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # for dropout and the like
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
@@ -212,14 +211,3 @@ def _check_shape(logits: torch.Tensor, expected: tuple[int, int]) -> None:
 def _autocast(device: torch.device) -> torch.autocast:
     """bfloat16 on CUDA alone: on a CPU it was slower than float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A process a core and a thread a process train most; two threads beside other load collapse."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

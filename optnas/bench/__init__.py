@@ -1,0 +1,1 @@
+"""Tables with known answers, on which samplers and pruners are replayed without training."""

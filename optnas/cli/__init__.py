@@ -1,0 +1,67 @@
+"""The command line: `optnas search`, `front`, `profile`, `prune-audit`, `bench`, `dashboard`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from optnas.cli import bench, dashboard, front, profile, prune_audit, search
+from optnas.cli.command import Parser, refuse
+from optnas.errors import UsageError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 2 for bad input, 130 when stopped by Ctrl-C."""
+    given, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        return refuse(_unknown_flag(given.parser, unknown[0]))
+    if not sys.warnoptions:
+        # A person watches a search; what libraries whisper to programmers is not for them.
+        warnings.simplefilter("ignore")
+    try:
+        return int(given.command(given))
+    except UsageError as error:
+        if error.detail:
+            print(error.detail.rstrip(), file=sys.stderr)
+        return refuse(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        sentence = _storage_trouble(error)
+        if sentence is None:
+            raise
+        return refuse(sentence)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="optnas", description="Find small neural networks: accuracy against what they cost.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    for module in (search, front, profile, prune_audit, bench, dashboard):
+        module.add(commands)
+    return parser
+
+
+def _unknown_flag(parser: argparse.ArgumentParser, flag: str) -> str:
+    close = get_close_matches(flag.split("=")[0], parser._option_string_actions, 1)
+    return f"unknown argument {flag}" + (f"; did you mean {close[0]}?" if close else f" (see {parser.prog} --help)")
+
+
+def _storage_trouble(error: BaseException) -> str | None:
+    """What is wrong with the storage, if that is what an exception is about."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if type(seen).__module__.startswith(("sqlite3", "sqlalchemy")):
+            reason = str(getattr(seen, "orig", None) or seen).splitlines()[0]
+            return f"the storage failed ({reason}); what was stored before is kept, and the same command goes on"
+        seen = seen.__cause__ or seen.__context__
+    return None

@@ -1,0 +1,67 @@
+"""`optnas bench`: replay on tables with known answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from optnas.bench.curves import load_curves
+from optnas.bench.pruners import PrunerResult, replay_pruners
+from optnas.cli.command import Parser, add_command
+from optnas.prune import PRUNERS
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the command and its parts."""
+    bench = commands.add_parser("bench", help="replay pruners on finished curves", description="Replay.")
+    parts = bench.add_subparsers(title="what", metavar="WHAT", required=True, parser_class=Parser)
+    pruners = add_command(parts, "pruners", _pruners, "what pruners save and lose on finished learning curves")
+    pruners.add_argument("--curves", type=Path, required=True, metavar="FILE.npz", help="errors by network and epoch")
+    pruners.add_argument(
+        "--cost", action="append", required=True, metavar="A,B", help="costs known before training, beside the error"
+    )
+    pruners.add_argument("--pruners", default=",".join(reversed(PRUNERS)), metavar="A,B", help="(default: %(default)s)")
+    pruners.add_argument("--trials", type=int, default=150, metavar="N", help="networks a draw (default: %(default)s)")
+    pruners.add_argument("--seeds", type=int, default=10, metavar="N", help="draws (default: %(default)s)")
+    pruners.add_argument("--json", action="store_true", help="a list of objects on standard output")
+
+
+def _pruners(given: argparse.Namespace) -> int:
+    costs = [name for text in given.cost for name in text.split(",")]
+    names = given.pruners.split(",")
+    results = replay_pruners(load_curves(given.curves), costs, names, given.trials, given.seeds)
+    if given.json:
+        print(json.dumps([asdict(result) for result in results], indent=2))
+        return 0
+    print(
+        f"{given.trials} networks in random order, {given.seeds} draws; error and {', '.join(costs)}", file=sys.stderr
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("pruner")
+    for column in ("epochs used", "hypervolume kept", "front recall", "front size"):
+        table.add_column(column, justify="right")
+    for name in names:
+        table.add_row(name, *_means([result for result in results if result.pruner == name]))
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _means(results: Sequence[PrunerResult]) -> list[str]:
+    """Mean and, behind it, the standard deviation over the draws."""
+    cells = []
+    for field, digits in (("epochs_used", 3), ("hypervolume_kept", 4), ("front_recall", 3), ("front_size", 1)):
+        values = [getattr(result, field) for result in results]
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        cells.append(f"{statistics.mean(values):.{digits}f} ± {spread:.{digits}f}")
+    return cells

@@ -1,0 +1,90 @@
+"""`optnas search`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from optnas.cli.command import STORAGE, add_command, refuse
+from optnas.front import Network
+from optnas.report import save_front
+from optnas.study import SearchStopped
+from optnas.study.audit import audit_study
+from optnas.study.search import search
+from optnas.study.settings import Settings, explanations
+from optnas.watch import Watch, front_table
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the command; its flags are the fields of `Settings`."""
+    parser = add_command(commands, "search", _search, "search networks for a data set, or go on with a search")
+    texts = explanations()
+    for field in fields(Settings):
+        flag, text = "--" + field.name.replace("_", "-"), texts[field.name].replace("%", "%%")
+        # None stands for "not given": the study's own setting, or the default, takes its place.
+        if field.name == "constraints":
+            parser.add_argument("--constraint", dest=field.name, action="append", metavar="BUDGET", help=text)
+        elif field.name in ("objectives", "tune"):
+            parser.add_argument(flag, type=lambda words: tuple(words.split(",")), metavar="A,B", help=text)
+        elif isinstance(field.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        elif "int" in str(field.type):
+            parser.add_argument(flag, type=int, metavar="N", help=text)
+        elif "float" in str(field.type):
+            parser.add_argument(flag, type=float, metavar="X", help=text)
+        else:
+            parser.add_argument(flag, metavar="WORD", help=text)
+
+
+def _search(given: argparse.Namespace) -> int:
+    names = {field.name for field in fields(Settings)}
+    settings = {name: value for name, value in vars(given).items() if name in names and value is not None}
+    if "constraints" in settings:
+        settings["constraints"] = tuple(part for text in settings["constraints"] for part in text.split(","))
+    # The machine's "please end" is a person's Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result = search(Watch(), **settings)
+    except KeyboardInterrupt:
+        print("optnas: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    except SearchStopped as error:
+        return refuse(f"{error}; what was trained is kept")
+    study, console = result.study, Console(highlight=False)
+    members = result.front
+    columns = [*result.settings.objectives]
+    columns += [name for name in (members[0].costs if members else ()) if name not in columns]
+    console.print(front_table(members, f"front of {study.study_name}: {len(members)} networks", columns))
+    account = audit_study(study)
+    if account.pruned + account.audited:
+        console.print(f"\n{account}", soft_wrap=True)
+    picture = Path(f"{study.study_name.replace(os.sep, '_')}-front.png")
+    save_front(study, picture)
+    console.print(f"\npicture: {picture}\nstudy:   {result.settings.storage}\n\nnext:")
+    for command in _next_commands(result.settings, members):
+        console.print(f"  {command}", soft_wrap=True)
+    return 0
+
+
+def _next_commands(settings: Settings, members: Sequence[Network]) -> list[str]:
+    where = "" if settings.storage == STORAGE else f" --storage {settings.storage}"
+    study = f"--study {settings.study_name}"
+    cost = next((name for name in settings.objectives if name != "error"), "macs")
+    middle = members[len(members) // 2] if members else None
+    budget = f' --budget "{cost}<={middle.costs[cost]:g}"' if middle is not None else ""
+    trials = settings.trials * 2
+    return [
+        f"optnas search {study} --trials {trials}{where}    # go on, to {trials} in all",
+        f"optnas front {study}{where}{budget}    # the best under a budget",
+        f"optnas dashboard{where}    # every trial in a browser",
+    ]

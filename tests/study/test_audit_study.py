@@ -1,0 +1,53 @@
+import numpy as np
+import optuna
+import pytest
+
+from optnas.study.audit import audit_study
+
+
+def study_of(*trials):
+    """Trials as (values or None, epochs, pruned epoch)."""
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        study.set_metric_names(["error", "macs"])
+    for values, epochs, stop in trials:
+        trial = study.ask()
+        trial.set_user_attr("optnas:curve", list(np.linspace(0.9, 0.1, epochs)))
+        if stop is not None:
+            trial.set_user_attr("optnas:pruned_epoch", stop)
+        study.tell(trial, values, state=None if values else optuna.trial.TrialState.PRUNED)
+    return study
+
+
+def test_epochs_and_members_by_hand():
+    account = audit_study(
+        study_of(
+            ((0.1, 10.0), 8, None),
+            ((0.3, 5.0), 8, None),
+            (None, 2, 2),
+            (None, 3, 3),
+            ((0.2, 7.0), 8, 4),  # audited, and on the front
+            ((0.4, 9.0), 8, 1),  # audited, and rightly stopped
+        )
+    )
+    assert (account.trials, account.pruned, account.audited) == (6, 2, 2)
+    assert account.epochs_used == 4 * 8 + 2 + 3
+    assert account.epochs_saved == (8 - 2) + (8 - 3)
+    assert (account.front_size, account.lost) == (3, 1)
+    assert "2 of 6 trials were pruned" in str(account)
+
+
+def test_refused_and_repeated_trials_are_no_part_of_it():
+    study = study_of(((0.1, 10.0), 4, None))
+    study.tell(study.ask(), state=optuna.trial.TrialState.PRUNED)
+    repeat = study.ask()
+    repeat.set_user_attr("optnas:repeat_of", 0)
+    study.tell(repeat, [0.1, 10.0])
+    assert audit_study(study).trials == 1
+
+
+@pytest.mark.parametrize("trials", [[], [(None, 1, 1)]])
+def test_little_to_account_for(trials):
+    account = audit_study(study_of(*trials))
+    assert account.trials == len(trials)
+    assert str(account)
