@@ -277,7 +277,7 @@ def test_a_stopped_search_goes_on_to_exactly_the_number_asked(how, tmp_path):
 
 
 def test_pruning_from_search_to_audit(capsys):
-    arguments = ["search", "--trials", "14", "--epochs", "3", "--workers", "0", "--train-images", "200"]
+    arguments = ["search", "--trials", "12", "--epochs", "3", "--workers", "0", "--train-images", "100"]
     assert main([*arguments, "--pruner", "median", "--audit", "0.3", "--sampler", "random"]) == 0
     study = optuna.load_study(study_name="digits", storage="sqlite:///optnas.db")
     pruned = [t for t in study.trials if t.state.name == "PRUNED" and "optnas:curve" in t.user_attrs]
@@ -286,7 +286,7 @@ def test_pruning_from_search_to_audit(capsys):
     capsys.readouterr()
     assert main(["prune-audit", "--json"]) == 0
     account = json.loads(capsys.readouterr().out)
-    assert account["trials"] == 14
+    assert account["trials"] == 12
     assert account["pruned"] == len(pruned)
     assert account["epochs_saved"] == sum(3 - len(t.user_attrs["optnas:curve"]) for t in pruned)
     assert main(["front", "--all"]) == 0

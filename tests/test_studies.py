@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+TABLE = REPOSITORY.parent / "shared/bench/nasbench201_cifar10.csv.gz"
 FASHION = REPOSITORY.parent / "shared/data/fashion-mnist"
 TINY = {
     "quickstart_digits": ["--trials", "3", "--epochs", "1"],
     "my_own_space": ["--trials", "3", "--epochs", "1"],
     "fashion_mobile": ["--data-root", str(FASHION), "--trials", "2", "--epochs", "1", "--train-images", "200"],
+    "pruning_with_samplers": ["--table", str(TABLE), "--seeds", "1", "--trainings", "5"],
     "overhead": ["--trials", "3"],
     "pruning_pays": [
         "--data-root",
@@ -37,9 +39,10 @@ def test_every_script_has_a_test():
 @pytest.mark.parametrize("name", TINY)
 def test_a_study_runs_and_goes_on(name, tmp_path):
     arguments = TINY[name]
-    if str(FASHION) in arguments and not FASHION.is_dir():
-        pytest.skip(f"Fashion-MNIST is not at {FASHION}")
-    for _ in range(1 if name in ("overhead", "pruning_pays", "training_throughput") else 2):
+    for needed in (FASHION, TABLE):
+        if str(needed) in arguments and not needed.exists():
+            pytest.skip(f"there is nothing at {needed}")
+    for _ in range(1 if name in ("overhead", "pruning_pays", "pruning_with_samplers", "training_throughput") else 2):
         command = [sys.executable, REPOSITORY / "studies" / f"{name}.py", *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

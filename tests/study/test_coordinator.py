@@ -9,6 +9,11 @@ from optnas.sampler import make_sampler
 from optnas.study import Executor, InProcess, ProcessPool, SearchStopped, is_trained, run
 
 
+@pytest.fixture
+def _few_refusals(monkeypatch):
+    monkeypatch.setattr("optnas.study.coordinator._MOST_REFUSALS", 100)
+
+
 def new_study(objective, sampler="random", seed=0, storage=None):
     return optuna.create_study(
         directions=objective.directions, sampler=make_sampler(sampler, seed, 6), storage=storage, study_name="s",
@@ -49,6 +54,7 @@ def test_events_tell_what_happened():
     assert counts["repeat"] == sum("optnas:repeat_of" in trial.user_attrs for trial in study.trials)
 
 
+@pytest.mark.usefixtures("_few_refusals")
 def test_a_space_that_is_exhausted_ends_the_search_with_all_of_it_trained():
     objective = toy.objective(toy.small_space)
     study = new_study(objective)
@@ -57,6 +63,7 @@ def test_a_space_that_is_exhausted_ends_the_search_with_all_of_it_trained():
     assert len(networks(study)) == 3
 
 
+@pytest.mark.usefixtures("_few_refusals")
 def test_a_budget_that_nothing_meets_ends_the_search():
     objective = toy.objective(constraints=parse_constraints(["params<=3"]))
     study = new_study(objective)
@@ -90,7 +97,10 @@ def test_a_space_that_raises_fails_its_trials():
     assert all(trial.state == TrialState.FAIL for trial in study.trials)
 
 
-@pytest.mark.parametrize("trouble", ["kill", "exit", "segfault"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("trouble", ["kill", pytest.param("exit", marks=SLOW), pytest.param("segfault", marks=SLOW)])
 def test_a_worker_that_dies_costs_one_trial(trouble):
     objective = toy.objective(task=toy.ToyTask(trouble=trouble, every=4))
     study, pool = new_study(objective), ProcessPool(2)

@@ -83,8 +83,8 @@ def test_jobs_run_at_the_same_time(pool):
     ("how", "message"),
     [
         (signal.SIGKILL, "ended by SIGKILL, perhaps for want of memory"),
-        (signal.SIGSEGV, "ended by SIGSEGV"),
-        ("exit", "ended with status 3: a last word"),
+        pytest.param(signal.SIGSEGV, "ended by SIGSEGV", marks=pytest.mark.slow),
+        pytest.param("exit", "ended with status 3: a last word", marks=pytest.mark.slow),
     ],
 )
 def test_a_dead_worker_costs_one_job_and_is_replaced(pool, how, message):

@@ -1,0 +1,108 @@
+"""`optnas.search` in Python; the command line has tests of its own."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from torch import nn
+
+import optnas
+from optnas.study.search import Watcher, hypervolume_so_far
+
+QUICK = {"epochs": 1, "workers": 0, "train_images": 200}
+
+
+@pytest.fixture(autouse=True)
+def _few_probes(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("optnas.study.search._PROBES", 8)
+    monkeypatch.setattr("optnas.study.search._TIMED_PROBES", 2)
+
+
+def small(trial, input_shape, num_classes):
+    width = trial.suggest_int("width", 4, 40)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, num_classes))
+
+
+def test_the_example_of_the_readme():
+    result = optnas.search(
+        data="digits",
+        trials=3,
+        objectives=("error", "macs"),
+        constraints=("params<=100000",),
+        storage="memory",
+        **QUICK,
+    )
+    assert isinstance(result.study, optuna.Study)
+    assert result.front
+    assert result.best() == result.front[0]
+    cheapest = min(network.costs["macs"] for network in result.front)
+    assert result.best(f"macs<={cheapest}").costs["macs"] == cheapest
+    assert result.best("macs<=1") is None
+    assert 0 <= hypervolume_so_far(result.study) <= 1
+
+
+def test_a_function_of_this_file_is_a_space_for_worker_processes_too():
+    result = optnas.search(space=small, trials=3, storage="memory", epochs=1, workers=2)
+    assert len(result.study.get_trials(states=(TrialState.COMPLETE,))) >= 3
+
+
+def test_a_lambda_is_a_space():
+    result = optnas.search(space=lambda trial: small(trial, (1, 8, 8), 10), trials=2, storage="memory", **QUICK)
+    assert result.front
+
+
+def test_three_objectives_with_latency_and_training_settings():
+    result = optnas.search(
+        space=small, objectives=("error", "params", "latency_ms"), tune=("lr", "weight_decay"), trials=3,
+        storage="memory", **QUICK,
+    )  # fmt: skip
+    for network in result.front:
+        assert network.costs["latency_ms"] > 0
+        assert network.costs["latency_spread_ms"] >= 0
+        assert {"train.lr", "train.weight_decay"} <= set(network.choices)
+    assert set(result.study.user_attrs["optnas:reference"]) == {"error", "params", "latency_ms"}
+    assert result.study.user_attrs["optnas:settings"]["device"]["threads"] == 1
+
+
+def test_latencies_of_another_device_do_not_mix(monkeypatch):
+    settings = {"space": small, "objectives": ("error", "latency_ms"), "storage": "sqlite:///a.db", **QUICK}
+    optnas.search(trials=1, **settings)
+    monkeypatch.setattr("optnas.study.search.device_fingerprint", lambda: {"processor": "another", "threads": 1})
+    with pytest.raises(optnas.UsageError, match=r"device\.processor: .* in the study, another now"):
+        optnas.search(trials=2, **settings)
+
+
+def test_another_space_of_the_same_name_is_refused():
+    def make(top):
+        def build(trial, input_shape, num_classes):
+            width = trial.suggest_int("width", 4, top)
+            return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, num_classes))
+
+        return build
+
+    optnas.search(space=make(9), trials=1, storage="sqlite:///a.db", **QUICK)
+    with pytest.raises(optnas.UsageError, match=r"space\.digest"):
+        optnas.search(space=make(10), trials=2, storage="sqlite:///a.db", **QUICK)
+
+
+def test_a_space_that_sometimes_fails_is_said_and_searched():
+    heard = []
+
+    class Ears(Watcher):
+        def say(self, text):
+            heard.append(text)
+
+    def odd(trial, input_shape, num_classes):
+        width = trial.suggest_int("width", 4, 40)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width + width % 2, num_classes))
+
+    result = optnas.search(Ears(), space=odd, trials=2, storage="memory", **QUICK)
+    assert any("of 8 random networks do not work" in text for text in heard)
+    assert all(network.choices["width"] % 2 == 0 for network in result.front)
+
+
+def test_two_searches_of_one_study_at_once_are_refused():
+    from optnas.study import coordinate
+
+    with coordinate("sqlite:///a.db", "digits"), pytest.raises(optnas.UsageError, match="another process"):
+        optnas.search(storage="sqlite:///a.db", **QUICK)
