@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from optnas.errors import UsageError
 from optnas.prune import Finished, NoPruner, Pruner, Stopper, finished_trials, is_audited
 from optnas.sampler import derive_seed
 from optnas.space import Build, ReplayTrial, Space, bind_space, fingerprint
+from optnas.space.graph import fixed_seed
 from optnas.task import Task
 from optnas.threads import one_thread
 
@@ -28,6 +30,7 @@ __all__ = ["ATTRIBUTE", "ERROR", "Gate", "Job", "Objective", "Outcome", "Refused
 ERROR = "error"
 #: Prefix of everything that optnas keeps in a trial's or a study's user attributes.
 ATTRIBUTE = "optnas:"
+_INVALID = "invalid network"
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def run_job(job: Job) -> Outcome:
     stopped: dict[str, Any] = {}
 
     def on_epoch(epoch: int, error: float) -> None:
+        _check_finite(error, epoch)
         curve.append(error)
         reason = stopper(epoch, error)
         if reason is not None and not stopped:
@@ -117,7 +121,13 @@ def run_job(job: Job) -> Outcome:
     except TrialPruned as pruned:
         stopped.setdefault("reason", str(pruned) or "stopped by the task")
         return Outcome(tuple(curve), time.perf_counter() - began, None, **stopped)
+    _check_finite(learned.error, learned.epochs)
     return Outcome(learned.curve, time.perf_counter() - began, learned.error, **stopped)
+
+
+def _check_finite(error: float, epoch: int) -> None:
+    if not math.isfinite(error):
+        raise FloatingPointError(f"the error after epoch {epoch} is {error}, expected a finite number")
 
 
 class Objective:
@@ -168,7 +178,8 @@ class Objective:
         self.seed = seed
         self.pruner = pruner or NoPruner()
         self.audit = audit
-        self._finished: dict[tuple[str, int], dict[int, Finished]] = {}
+        # Of the study that asked last: its storage and number, and what was learnt of its trials.
+        self._finished: tuple[object, int, dict[int, Finished]] | None = None
         self.prices = prices
 
     @property
@@ -199,20 +210,26 @@ class Objective:
         Raises:
             Whatever the space raises while it builds.
         """
-        module = self.build(trial)
+        with fixed_seed():
+            module = self.build(trial)
         if not isinstance(module, nn.Module):
             raise UsageError(f"the space must return a torch.nn.Module, got {type(module).__name__}")
         architecture = trial.params
         task = self.task.suggest(trial)
         params = trial.params
-        with one_thread():
-            costs, refusal, name = self.price(module)
+        kept = trial.user_attrs
+        if ATTRIBUTE + "fingerprint" in kept:
+            # It was admitted before a kill; a latency measured again could refuse it now.
+            costs, refusal, name = dict(kept[ATTRIBUTE + "costs"]), None, kept[ATTRIBUTE + "fingerprint"]
+        else:
+            with one_thread():
+                costs, refusal, name = self.price(module)
         self._constrain(trial, costs, refusal)
         if refusal is not None:
             _keep(trial, costs=costs, reason=refusal)
             return Refused(refusal, costs)
         training = {key: value for key, value in params.items() if key not in architecture}
-        if training:
+        if training and "+" not in name:
             name += f"+{json.dumps(training, sort_keys=True)}"
         twin = find_twin(trial.study, name, trial.number)
         if twin is not None:
@@ -252,7 +269,7 @@ class Objective:
             _check_output(module, shape, self.task.num_classes)
             return costs, None, fingerprint(module, shape)
         except Exception as error:
-            return costs, f"invalid network: {type(error).__name__}: {_first_line(error)}", ""
+            return costs, f"{_INVALID}: {type(error).__name__}: {_first_line(error)}", ""
 
     def values(self, costs: Mapping[str, float], outcome: Outcome) -> tuple[float, ...] | None:
         """The values of a trained network, in the order of the objectives; None if it was stopped."""
@@ -263,17 +280,18 @@ class Objective:
     def keep(self, trial: Trial, outcome: Outcome) -> None:
         """Keep what training left beside the values: the curve, seconds, and what the pruner said."""
         _keep(trial, curve=[round(error, 6) for error in outcome.curve], seconds=round(outcome.seconds, 3))
-        if outcome.reason:
-            _keep(trial, reason=outcome.reason)
-        if outcome.stop_epoch is not None:
-            _keep(trial, pruned_epoch=outcome.stop_epoch, pruned_bound=outcome.bound)
+        verdict = {"reason": outcome.reason, "pruned_epoch": outcome.stop_epoch, "pruned_bound": outcome.bound}
+        # Also where it is empty: a run that was killed may have left another.
+        _keep(trial, **{k: v for k, v in verdict.items() if v or ATTRIBUTE + k in trial.user_attrs})
 
     def _thresholds(self, study: Study, costs: Mapping[str, float]) -> tuple[float, ...]:
         if isinstance(self.pruner, NoPruner):
             return ()
         # Only what the study optimises: a network that is dominated in those is not on its front.
         known = {name: costs[name] for name in self.objectives if name != ERROR}
-        finished = finished_trials(study, self._finished.setdefault((study.study_name, study._study_id), {}))
+        if self._finished is None or self._finished[:2] != (study._storage, study._study_id):
+            self._finished = (study._storage, study._study_id, {})
+        finished = finished_trials(study, self._finished[2])
         return tuple(float(bound) for bound in self.pruner.thresholds(known, finished))
 
     def _constrain(self, trial: Trial, costs: Mapping[str, float], refusal: str | None) -> None:
@@ -282,9 +300,9 @@ class Objective:
         present = trial.storage.get_trial(trial._trial_id).constraints
         for constraint in self.constraints:
             if str(constraint) not in present:
-                unmeasured = 1.0 if refusal is not None and not costs else 0.0
-                violation = constraint.violation(costs) if constraint.cost in costs else unmeasured
-                trial.set_constraint(str(constraint), violation)
+                violation = constraint.violation(costs) if constraint.cost in costs else 0.0
+                invalid = refusal is not None and refusal.startswith(_INVALID)
+                trial.set_constraint(str(constraint), max(violation, 1.0) if invalid else violation)
 
 
 def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
@@ -314,6 +332,8 @@ def find_twin(study: Study, name: str, number: int) -> FrozenTrial | None:
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
         known = trial.user_attrs.get(ATTRIBUTE + "fingerprint") == name
+        # A trial that was killed may have left a fingerprint, and was then refused.
+        known = known and (trial.state == TrialState.COMPLETE or ATTRIBUTE + "curve" in trial.user_attrs)
         if known and trial.number != number and ATTRIBUTE + "repeat_of" not in trial.user_attrs:
             return trial
     return None

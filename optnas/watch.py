@@ -35,7 +35,7 @@ def format_value(name: str, value: float) -> str:
 
 def front_table(members: Sequence[Network], title: str, columns: Sequence[str], rows: int | None = None) -> Table:
     """The networks of a front, a row each; of more than `rows` the middle is left out evenly."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("trial", justify="right")
     for name in columns:
         table.add_column(name, justify="right")
@@ -71,7 +71,7 @@ class Watch(Watcher):
         self._failed = sum(trial.state == TrialState.FAIL for trial in trials)
         self._repeats = sum(ATTRIBUTE + "repeat_of" in trial.user_attrs for trial in trials)
         self._epochs = sum(len(trial.user_attrs.get(ATTRIBUTE + "curve", ())) for trial in trials if is_trained(trial))
-        self._running = 0
+        self._running: set[int] = set()
         self._front = front(study)
         self._hypervolume = hypervolume_so_far(study)
         goes_on = f", goes on from {self._before}" if self._before else ""
@@ -87,9 +87,9 @@ class Watch(Watcher):
     def __call__(self, event: Event) -> None:
         match event.kind:
             case "started":
-                self._running += 1
+                self._running.add(event.trial)
             case "trained" | "pruned":
-                self._running -= 1
+                self._running.discard(event.trial)
                 self._trained += 1
                 self._pruned += event.kind == "pruned"
                 self._epochs += event.epochs
@@ -101,7 +101,7 @@ class Watch(Watcher):
                 self._repeats += 1
             case "failed":
                 self._failed += 1
-                self._running = max(0, self._running - 1)
+                self._running.discard(event.trial)
                 self.say(f"trial {event.trial} failed: {event.message}")
                 if event.detail and not self._seen_problem:
                     # One traceback tells what is wrong; forty of them hide it.
@@ -137,7 +137,9 @@ class Watch(Watcher):
         line = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=max(self._target, 1), completed=self._trained, width=30)
         volume = "" if self._hypervolume is None else f"hypervolume {self._hypervolume:.3f}"
-        line.add_row(bar, f"{self._trained}/{self._target} trained", f"{self._running} running", volume, self._left())
+        line.add_row(
+            bar, f"{self._trained}/{self._target} trained", f"{len(self._running)} running", volume, self._left()
+        )
         counts = (
             f"{self._pruned} of them pruned, {self._refused} refused untrained, {self._repeats} repeats avoided, "
             f"{self._failed} failed, {self._epochs} epochs spent"

@@ -1,4 +1,4 @@
-"""Mobile networks for Fashion-MNIST: error against MACs, under a budget of parameters and latency.
+"""Mobile networks for Fashion-MNIST: error against MACs, under a budget of parameters and memory.
 
     python studies/fashion_mobile.py --data-root data --trials 60                         # as in the README
     python studies/fashion_mobile.py --trials 4 --epochs 1 --train-images 500             # a laptop, a minute
@@ -9,15 +9,16 @@ sqlite:///fashion.db` shows it.
 """
 
 import argparse
-import warnings
 
 import optuna
 
-from optnas import ImageTask, Objective, parse_constraint
+from optnas import ImageTask, Objective
+from optnas.cost import parse_constraints
 from optnas.front import front
+from optnas.prune import make_pruner
 from optnas.sampler import make_sampler
 from optnas.space import mobile
-from optnas.study import ProcessPool, open_storage, run
+from optnas.study import ProcessPool, coordinate, open_storage, open_study, run
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--data-root", default="data", help="folder of the data set (default: %(default)s)")
@@ -38,34 +39,32 @@ task = ImageTask(
     train_images=arguments.train_images,
     split_seed=arguments.seed,
 )
+budget = parse_constraints(["params<=100k", "peak_memory_bytes<=250k"])
 objective = Objective(
     mobile,
     task,
     objectives=("error", "macs"),
-    constraints=[parse_constraint("params<=100k"), parse_constraint("latency_ms<=4")],
+    constraints=budget,
     seed=arguments.seed,
+    pruner=make_pruner("dominance", arguments.epochs),
 )
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # for naming the objectives
-study = optuna.create_study(
-    study_name="fashion",
-    storage=open_storage(arguments.storage),
-    directions=objective.directions,
-    sampler=make_sampler("nsga2", arguments.seed),
-    load_if_exists=True,
-)
-study.set_metric_names(list(objective.objectives))
-
-# Train until the study holds so many networks; `study.optimize(objective, n_trials=...)` would do as well, in
-# this process and one at a time.
+# One process at a time searches a study, and only with the settings that it was made with.
+settings = {"task": task.describe(), "space": "mobile", "budget": list(map(str, budget)), "seed": arguments.seed}
 pool = ProcessPool(arguments.workers)
 try:
-    run(study, objective, pool, arguments.trials, lambda event: print(event.kind, event.trial, event.message))
+    with coordinate(arguments.storage, "fashion"):
+        sampler = make_sampler("nsga2", arguments.seed)
+        storage = open_storage(arguments.storage)
+        study = open_study(storage, "fashion", objective.objectives, settings, sampler)
+        # Train until the study holds so many networks; `study.optimize(objective, n_trials=...)` would do as
+        # well, in this process and one at a time.
+        run(study, objective, pool, arguments.trials, lambda event: print(event.kind, event.trial, event.message))
 finally:
     pool.close()
 
-print("trial   error       macs    params  latency")
+print("trial   error       macs    params  peak memory")
 for network in front(study):
-    macs, params, latency_ms = (network.costs[name] for name in ("macs", "params", "latency_ms"))
-    print(f"{network.trial:5}  {network.error:6.2%} {macs:10,} {params:9,} {latency_ms:5.2f} ms")
+    macs, params, peak = (network.costs[name] for name in ("macs", "params", "peak_memory_bytes"))
+    print(f"{network.trial:5}  {network.error:6.2%} {macs:10,} {params:9,} {peak:10,} B")

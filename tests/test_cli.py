@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -140,6 +141,8 @@ def test_a_budget_out_of_reach_is_said_at_the_start_with_the_range(capsys, monke
         (["search", "--trails", "3"], "unknown argument --trails; did you mean --trials?"),
         (["search", "--space", "nowhere:build"], "no module 'nowhere'"),
         (["search", "--space", "mobil"], "unknown space 'mobil'"),
+        (["search", "--space", "./nowhere.py:build"], "there is no file"),
+        (["search", "--space", "sys:nope"], "has no function 'nope'"),
         (["search", "--space", "json:nope"], "has no function 'nope'"),
         (["search", "--storage", "optnas.db"], "expected an address such as sqlite:///optnas.db"),
         (["search", "--storage", "sqlite:///no/such/folder/a.db"], "does not exist"),
@@ -319,3 +322,54 @@ def test_bench_refuses_bad_input(refused, tmp_path):
     assert "required: --curves" in refused("bench", "pruners", "--cost", "macs").replace(
         "the following arguments are ", ""
     )
+
+
+def test_bench_samplers_gives_the_fields_asked_for(capsys, tmp_path):
+    rows = [f"{a},{b},{a * b + 1},{9 - a - b}" for a in range(4) for b in range(4)]
+    (tmp_path / "table.csv").write_text("\n".join(["x_a,x_b,error,macs", *rows]))
+    arguments = ["bench", "samplers", "--table", "table.csv", "--objectives", "error,macs", "--trials", "10"]
+    assert main([*arguments, "--samplers", "random,cost-aware", "--seeds", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == 2 * 2
+    fields = {"sampler", "seed", "trainings", "hypervolume", "front_recall", "repeats", "seconds_per_suggestion"}
+    assert all(set(row) == fields and row["trainings"] == 10 for row in found)
+    assert main([*arguments, "--samplers", "random", "--seeds", "1"]) == 0
+    assert "hypervolume" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["[/red]x", "a b/c", "$x$", "it's"])
+def test_odd_names_of_studies_are_only_names(name, capsys, tmp_path):
+    assert main(["search", "--study", name, "--trials", "1", *QUICK]) == 0
+    output = capsys.readouterr()
+    assert f"front of {name}" in output.out
+    again = next(line for line in output.out.splitlines() if line.strip().startswith("optnas front"))
+    assert main(shlex.split(again, comments=True)[1:]) == 0
+    assert name in capsys.readouterr().out
+
+
+def test_an_exhausted_space_is_a_finished_search(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("optnas.study.coordinator._MOST_REFUSALS", 50)
+    (tmp_path / "my_tiny_space.py").write_text(
+        "from torch import nn\n"
+        "def build(trial):\n"
+        "    width = trial.suggest_int('width', 4, 6)\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, 10))\n"
+    )
+    assert main(["search", "--space", "./my_tiny_space.py:build", "--trials", "9", *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "ended early: 50 proposals in a row brought no network to train" in out
+    assert "front of digits" in out
+
+
+def test_broken_image_files_are_named_and_counted(capsys, tmp_path):
+    from PIL import Image
+
+    for name in ("cats", "dogs"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for index in range(12):
+            colour = (20 * index, 200 if name == "cats" else 20, 90)
+            Image.new("RGB", (12, 12), colour).save(tmp_path / "pets" / name / f"{index}.jpg")
+    (tmp_path / "pets" / "cats" / "torn.jpg").write_bytes(b"\xff\xd8 no picture")
+    command = ["search", "--data", "imagefolder:pets", "--trials", "1", "--epochs", "1", "--workers", "0"]
+    assert main(command) == 0
+    assert "1 image files cannot be read and are left out: cats/torn.jpg" in capsys.readouterr().err

@@ -16,6 +16,8 @@ from rich.table import Table
 
 from optnas.bench.curves import load_curves
 from optnas.bench.pruners import PrunerResult, replay_pruners
+from optnas.bench.samplers import Replayed, replay_samplers
+from optnas.bench.table import load_table
 from optnas.cli.command import Parser, add_command
 from optnas.prune import PRUNERS
 
@@ -24,7 +26,7 @@ __all__ = ["add"]
 
 def add(commands: Any) -> None:
     """Add the command and its parts."""
-    bench = commands.add_parser("bench", help="replay pruners on finished curves", description="Replay.")
+    bench = commands.add_parser("bench", help="replay pruners and samplers on tables", description="Replay.")
     parts = bench.add_subparsers(title="what", metavar="WHAT", required=True, parser_class=Parser)
     pruners = add_command(parts, "pruners", _pruners, "what pruners save and lose on finished learning curves")
     pruners.add_argument("--curves", type=Path, required=True, metavar="FILE.npz", help="errors by network and epoch")
@@ -35,6 +37,13 @@ def add(commands: Any) -> None:
     pruners.add_argument("--trials", type=int, default=150, metavar="N", help="networks a draw (default: %(default)s)")
     pruners.add_argument("--seeds", type=int, default=10, metavar="N", help="draws (default: %(default)s)")
     pruners.add_argument("--json", action="store_true", help="a list of objects on standard output")
+    samplers = add_command(parts, "samplers", _samplers, "how soon samplers find the front of a table")
+    samplers.add_argument("--table", type=Path, required=True, metavar="FILE.csv.gz", help="every network of a space")
+    samplers.add_argument("--objectives", required=True, metavar="A,B", help="columns to minimise")
+    samplers.add_argument("--samplers", default="random,nsga2,cost-aware", metavar="A,B", help="(default: %(default)s)")
+    samplers.add_argument("--trials", type=int, default=150, metavar="N", help="trainings (default: %(default)s)")
+    samplers.add_argument("--seeds", type=int, default=5, metavar="N", help="searches of each (default: %(default)s)")
+    samplers.add_argument("--json", action="store_true", help="a list of objects on standard output")
 
 
 def _pruners(given: argparse.Namespace) -> int:
@@ -65,3 +74,38 @@ def _means(results: Sequence[PrunerResult]) -> list[str]:
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         cells.append(f"{statistics.mean(values):.{digits}f} ± {spread:.{digits}f}")
     return cells
+
+
+def _samplers(given: argparse.Namespace) -> int:
+    names = given.samplers.split(",")
+    results = replay_samplers(
+        load_table(given.table), given.objectives.split(","), names, given.trials, range(given.seeds)
+    )
+    if given.json:
+        print(json.dumps([asdict(result) for result in results], indent=2))
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("sampler")
+    for column in ("trainings", "hypervolume", "front recall", "repeats", "s a suggestion"):
+        table.add_column(column, justify="right")
+    for name in names:
+        for trainings in sorted({result.trainings for result in results if result.sampler == name}):
+            rows = [result for result in results if (result.sampler, result.trainings) == (name, trainings)]
+            table.add_row(name, str(trainings), *_checkpoint(rows))
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _checkpoint(rows: Sequence[Replayed]) -> list[str]:
+    volumes = [row.hypervolume for row in rows]
+    spread = statistics.stdev(volumes) if len(rows) > 1 else 0.0
+    others = [
+        statistics.mean(getattr(row, name) for row in rows)
+        for name in ("front_recall", "repeats", "seconds_per_suggestion")
+    ]
+    return [
+        f"{statistics.mean(volumes):.4f} ± {spread:.4f}",
+        f"{others[0]:.3f}",
+        f"{others[1]:.1f}",
+        f"{others[2]:.3f}",
+    ]

@@ -13,6 +13,7 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from optnas.cli.command import add_command, add_study, budget_of
 from optnas.cost import COSTS
@@ -47,7 +48,7 @@ def _front(given: argparse.Namespace) -> int:
         rows = [_trial(trial, study) for trial in study.trials] if given.all else [asdict(n) for n in members]
         print(json.dumps(rows, indent=2))
         return 0
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if given.all:
         console.print(_all_trials(study, {network.trial for network in members}))
         return 0
@@ -71,7 +72,7 @@ def _print_front(console: Console, study: Study, members: Sequence[Network]) -> 
 
 def _all_trials(study: Study, on_front: set[int]) -> Table:
     names = objective_names(study)
-    table = Table(title=f"trials of {study.study_name}", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(f"trials of {study.study_name}"), title_justify="left", box=None, pad_edge=False)
     table.add_column("trial", justify="right")
     table.add_column("")
     table.add_column("epochs", justify="right")
@@ -83,7 +84,7 @@ def _all_trials(study: Study, on_front: set[int]) -> Table:
         known = {**facts["costs"], **facts["values"]}
         values = [format_value(name, known[name]) if name in known else "-" for name in names]
         state = "front" if trial.number in on_front else facts["state"]
-        table.add_row(str(trial.number), state, str(len(facts["curve"])), *values, facts["why"])
+        table.add_row(str(trial.number), state, str(len(facts["curve"])), *values, Text(facts["why"] or ""))
     return table
 
 

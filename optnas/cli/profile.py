@@ -63,7 +63,7 @@ def _quantiles(found: Profile) -> dict[str, dict[str, float]]:
 
 
 def _print(found: Profile, given: argparse.Namespace, constraints: tuple[Constraint, ...]) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("cost")
     for column in ("min", "median", "max"):

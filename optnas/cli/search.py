@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,6 @@ from rich.console import Console
 from optnas.cli.command import STORAGE, add_command, refuse
 from optnas.front import Network
 from optnas.report import save_front
-from optnas.study import SearchStopped
 from optnas.study.audit import audit_study
 from optnas.study.search import search
 from optnas.study.settings import Settings, explanations
@@ -58,10 +58,12 @@ def _search(given: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("optnas: stopped; the same command goes on", file=sys.stderr)
         return 130
-    except SearchStopped as error:
-        return refuse(f"{error}; what was trained is kept")
-    study, console = result.study, Console(highlight=False)
+    study, console = result.study, Console(highlight=False, markup=False)
     members = result.front
+    if result.stopped and not members:
+        return refuse(f"{result.stopped}; what was trained is kept")
+    if result.stopped:
+        console.print(f"ended early: {result.stopped}\n", soft_wrap=True)
     columns = [*result.settings.objectives]
     columns += [name for name in (members[0].costs if members else ()) if name not in columns]
     console.print(front_table(members, f"front of {study.study_name}: {len(members)} networks", columns))
@@ -77,11 +79,13 @@ def _search(given: argparse.Namespace) -> int:
 
 
 def _next_commands(settings: Settings, members: Sequence[Network]) -> list[str]:
-    where = "" if settings.storage == STORAGE else f" --storage {settings.storage}"
-    study = f"--study {settings.study_name}"
+    if settings.storage == "memory":
+        return ["optnas search ...    # with --storage sqlite:///optnas.db the study would be kept"]
+    where = "" if settings.storage == STORAGE else f" --storage {shlex.quote(settings.storage)}"
+    study = f"--study {shlex.quote(settings.study_name)}"
     cost = next((name for name in settings.objectives if name != "error"), "macs")
     middle = members[len(members) // 2] if members else None
-    budget = f' --budget "{cost}<={middle.costs[cost]:g}"' if middle is not None else ""
+    budget = f' --budget "{cost}<={middle.costs[cost]}"' if middle is not None else ""
     trials = settings.trials * 2
     return [
         f"optnas search {study} --trials {trials}{where}    # go on, to {trials} in all",

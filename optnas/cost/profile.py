@@ -77,7 +77,7 @@ def profile(
             invalid += 1
             if not problem:
                 problem, first = traceback.format_exc(), error
-            if invalid == done and done >= min(samples, 10):
+            if invalid == samples:
                 reason = f"{type(first).__name__}: {first}"
                 raise UsageError(f"none of {done} random networks of the space works: {reason}", problem) from None
         else:

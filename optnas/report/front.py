@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from optuna import Study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from optnas.cost import COSTS, format_cost
 from optnas.errors import UsageError
@@ -62,8 +62,15 @@ def draw_front(study: Study, axes: Axes) -> None:
     refused = [
         trial.user_attrs[ATTRIBUTE + "costs"][x]
         for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-        if x in trial.user_attrs.get(ATTRIBUTE + "costs", {})
+        if x in trial.user_attrs.get(ATTRIBUTE + "costs", {}) and ATTRIBUTE + "fingerprint" not in trial.user_attrs
     ]
+    pruned = [
+        (trial.user_attrs[ATTRIBUTE + "costs"][x], trial.user_attrs[ATTRIBUTE + "curve"][-1])
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+        if is_pruned(trial) and y == ERROR and x in trial.user_attrs[ATTRIBUTE + "costs"]
+    ]
+    if pruned:
+        axes.scatter(*points(pruned), s=22, c=_GREY, marker="x", linewidths=0.9, label=f"pruned ({len(pruned)})")
     if refused:
         height = [1.0] * len(refused)
         axes.scatter(
@@ -82,7 +89,13 @@ def draw_front(study: Study, axes: Axes) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
-    axes.set_title(_finding(study, best, x, y, len(trained)), fontsize=11, loc="left")
+    # A study's name is no formula, whatever signs are in it.
+    axes.set_title(_finding(study, best, x, y, len(trained)), fontsize=11, loc="left", parse_math=False)
+
+
+def is_pruned(trial: FrozenTrial) -> bool:
+    """Whether a trial's training was begun and stopped."""
+    return trial.state == TrialState.PRUNED and bool(trial.user_attrs.get(ATTRIBUTE + "curve"))
 
 
 def save_front(study: Study, path: Path) -> None:
@@ -95,8 +108,9 @@ def save_front(study: Study, path: Path) -> None:
     draw_front(study, figure.subplots())
     try:
         figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise UsageError(f"picture {path}: cannot be written: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"picture {path}: cannot be written: {reason}") from None
 
 
 def _finding(study: Study, best: list[tuple[float, float]], x: str, y: str, trained: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from optnas.space.graph import Graph, Operator, Value, record
+from optnas.space.graph import Graph, Operator, Value, content_digest, record
 
 __all__ = ["fingerprint"]
 
@@ -23,7 +23,8 @@ def fingerprint(module: nn.Module, input_shape: Sequence[int]) -> str:
     The same means: the same operators on the same shapes lead from the input to the output (whatever their
     modules are called, and in whatever order independent branches and the terms of a sum are computed), and
     the modules hold the same kinds of parameters. It is read off the training mode, so that dropout counts;
-    the initial values of parameters do not count, the values of buffers do.
+    the initial values of parameters do not count, those of buffers and constants do. A backward pass of one's
+    own (`torch.autograd.Function`) is not seen.
 
     Args:
         module: The network; not changed.
@@ -39,9 +40,7 @@ def fingerprint(module: nn.Module, input_shape: Sequence[int]) -> str:
 
 
 def _weight(tensor: torch.Tensor) -> str:
-    content: Any = ()
-    if not isinstance(tensor, nn.Parameter) and tensor.device.type != "meta":
-        content = hashlib.blake2b(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+    content = tensor.requires_grad if isinstance(tensor, nn.Parameter) else content_digest(tensor)
     return _digest("weight", tuple(tensor.shape), str(tensor.dtype), content)
 
 
@@ -57,7 +56,15 @@ class _Hasher:
         self._terms: dict[str, list[str]] = {}
         for position, value in enumerate(graph.inputs):
             self._set(value, _digest("input", position, value.shape))
-        for value, name in zip(graph.weights, weights, strict=True):
+        for value, content in graph.constants:
+            self._set(value, _digest("constant", value.shape, value.dtype, content))
+        reads = _reads(graph)
+        shared = 0
+        for value, name in sorted(zip(graph.weights, weights, strict=True), key=lambda pair: reads[pair[0].identity]):
+            if len(reads[value.identity]) > 1:
+                # Which operators share a weight counts, so it is named by when it is first read.
+                shared += 1
+                name = _digest(name, "shared", shared)
             self._set(value, name)
 
     def results(self) -> list[str]:
@@ -102,6 +109,16 @@ class _Hasher:
     def _set(self, value: Value, name: str) -> None:
         self._names[value.identity, value.version] = name
         self._latest[value.identity] = name
+
+
+def _reads(graph: Graph) -> dict[int, list[int]]:
+    """The positions of the operators that read each weight, by its identity."""
+    reads: dict[int, list[int]] = {value.identity: [] for value in graph.weights}
+    for position, operator in enumerate(graph.operators):
+        for argument in operator.arguments:
+            if isinstance(argument, Value) and argument.identity in reads:
+                reads[argument.identity].append(position)
+    return reads
 
 
 def _equal_shapes(operator: Operator) -> bool:

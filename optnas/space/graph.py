@@ -5,7 +5,10 @@ Both the fingerprint of a network and its peak memory are read off this record.
 
 from __future__ import annotations
 
+import hashlib
+import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -53,6 +56,21 @@ class Graph:
     weights: tuple[Value, ...]
     results: tuple[Value, ...]
     storage_bytes: Mapping[int, int]
+    constants: tuple[tuple[Value, str], ...] = ()
+    """Tensors that came from nowhere else, such as a plain attribute, with a digest of their content."""
+
+
+@contextmanager
+def fixed_seed() -> Iterator[None]:
+    """Random numbers of torch and Python are the same each time, and as before once this is left."""
+    state = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            random.seed(0)
+            yield
+    finally:
+        random.setstate(state)
 
 
 def record(module: nn.Module, input_shape: Sequence[int], *, batch: int = 1, train: bool = False) -> Graph:
@@ -78,7 +96,7 @@ def record(module: nn.Module, input_shape: Sequence[int], *, batch: int = 1, tra
     recorder = _Recorder()
     try:
         module.train(train)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), fixed_seed():
             entry = recorder.value(images)
             weights = [recorder.value(tensor) for tensor in (*module.parameters(), *buffers.values())]
             with recorder:
@@ -87,7 +105,8 @@ def record(module: nn.Module, input_shape: Sequence[int], *, batch: int = 1, tra
     finally:
         for child, mode in modes.items():
             child.training = mode
-    return Graph(tuple(recorder.operators), (entry,), tuple(weights), results, recorder.storage_bytes)
+    constants = tuple(recorder.constants)
+    return Graph(tuple(recorder.operators), (entry,), tuple(weights), results, recorder.storage_bytes, constants)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -95,6 +114,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.operators: list[Operator] = []
         self.storage_bytes: dict[int, int] = {}
+        self.constants: list[tuple[Value, str]] = []
         self._kept: list[object] = []  # storages and tensors stay alive, so that their addresses stay unique
         self._storages: dict[int, int] = {}
         self._versions: dict[int, int] = {}
@@ -134,10 +154,21 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _plain(self, argument: Any) -> Any:
         if isinstance(argument, torch.Tensor):
-            return self.value(argument)
+            new = id(argument) not in self._tensors
+            value = self.value(argument)
+            if new:
+                self.constants.append((value, content_digest(argument)))
+            return value
         if isinstance(argument, list | tuple):
             return tuple(self._plain(item) for item in argument)
         return argument
+
+
+def content_digest(tensor: torch.Tensor) -> str:
+    """Of the values of a tensor; empty on `meta`, where it has none."""
+    if tensor.device.type == "meta":
+        return ""
+    return hashlib.blake2b(repr(tensor.detach().cpu().flatten().tolist()).encode(), digest_size=16).hexdigest()
 
 
 @cache

@@ -6,8 +6,11 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from optuna.trial import BaseTrial
@@ -31,27 +34,44 @@ def load_space(name: str) -> Space:
     """The space called `mobile` or `cell`, or the function `build` of a module given as `module:build`.
 
     Raises:
-        UsageError: If there is no such space, module or function. An error inside the module comes through.
+        UsageError: If there is no such space, module or function, or the module cannot be imported.
     """
     if name in SPACES:
         return SPACES[name]
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
         raise UsageError(f"unknown space {name!r}: expected {', '.join(SPACES)}, or your own as module:function")
-    module_name = module_name.removesuffix(".py").replace(os.sep, ".")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise UsageError(f"space {name!r}: no module {module_name!r} in {os.getcwd()} or on Python's path") from None
+    module = _import(name, module_name)
     function = getattr(module, function_name, None)
     if not callable(function):
         known = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
-        raise UsageError(f"space {name!r}: {module.__file__} has no function {function_name!r}, it has {known}")
+        raise UsageError(f"space {name!r}: {module.__name__} has no function {function_name!r}, it has {known}")
     return function  # type: ignore[no-any-return]
+
+
+def _import(name: str, module_name: str) -> ModuleType:
+    """The module of that name, or the one in the file of that path."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    path = Path(module_name)
+    if path.suffix == ".py" or len(path.parts) > 1:
+        path = path.with_suffix(".py").resolve()
+        if not path.is_file():
+            raise UsageError(f"space {name!r}: there is no file {path}")
+        # Under its own name, so that worker processes find it too.
+        sys.path.insert(0, str(path.parent))
+        module_name = path.stem
+    try:
+        return importlib.import_module(module_name)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            raise UsageError(
+                f"space {name!r}: no module {module_name!r} in {os.getcwd()} or on Python's path"
+            ) from None
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(
+            f"space {name!r}: {module_name} cannot be imported: {reason}", traceback.format_exc()
+        ) from None
 
 
 def bind_space(space: Space, input_shape: tuple[int, int, int], num_classes: int) -> Build:

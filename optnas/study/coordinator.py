@@ -30,7 +30,7 @@ _MOST_REPEATS = 2
 #: A search ends when so many trainings in a row failed.
 _MOST_FAILURES = 8
 #: A trial that was running each time the search was killed is given up after so many starts.
-_MOST_STARTS = 3
+_MOST_STARTS = 10
 
 
 class SearchStopped(RuntimeError):
@@ -74,7 +74,12 @@ def run(
         SearchStopped: If nothing is left to train, or everything fails.
         KeyboardInterrupt: On Ctrl-C. What was running stays RUNNING for the next call.
     """
-    _Coordinator(study, objective, executor, watch).run(trials)
+    coordinator = _Coordinator(study, objective, executor, watch)
+    try:
+        coordinator.run(trials)
+    except KeyboardInterrupt:
+        coordinator.forgive()
+        raise
 
 
 @dataclass
@@ -86,6 +91,12 @@ class _Coordinator:
     pending: dict[Future[Any], tuple[Trial, Job]] = field(default_factory=dict)
     twins: dict[str, list[Trial]] = field(default_factory=dict)
     """By fingerprint: the networks in training, and the trials that wait for the same network."""
+    interrupted: set[int] = field(default_factory=set)
+    """Numbers of the trials that an earlier run left in training."""
+    starting: Trial | None = None
+    """The trial whose job is being submitted, which in this process means trained."""
+    orphans: list[Trial] = field(default_factory=list)
+    """Trials that waited for the same network in another trial, which failed."""
     fruitless: int = 0
     repeats: int = 0
     failures: int = 0
@@ -101,11 +112,16 @@ class _Coordinator:
                     raise SearchStopped(stuck)
                 if stuck:
                     break
-                self._propose(next(interrupted, None) or self.study.ask())
+                self._propose(self._next(interrupted))
                 trained += self._collect(block=False)
             if not self.pending:
                 return
             trained += self._collect(block=True)
+
+    def forgive(self) -> None:
+        """What a person stopped is not to blame for it: the start does not count."""
+        for trial in (*(trial for trial, _ in self.pending.values()), *filter(None, [self.starting])):
+            trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) - 1)
 
     def _stuck(self) -> str | None:
         if self.fruitless >= _MOST_REFUSALS:
@@ -117,12 +133,16 @@ class _Coordinator:
     def _interrupted(self) -> Iterator[Trial]:
         for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             trial = Trial(self.study, frozen._trial_id)
-            starts = 1 + int(frozen.user_attrs.get(ATTRIBUTE + "starts", 1))
-            if starts > _MOST_STARTS:
+            self.interrupted.add(trial.number)
+            if frozen.user_attrs.get(ATTRIBUTE + "starts", 1) >= _MOST_STARTS:
                 self._fail(trial, f"interrupted {_MOST_STARTS} times")
                 continue
-            trial.set_user_attr(ATTRIBUTE + "starts", starts)
             yield trial
+
+    def _next(self, interrupted: Iterator[Trial]) -> Trial:
+        if self.orphans:
+            return self.orphans.pop(0)
+        return next(interrupted, None) or self.study.ask()
 
     def _propose(self, trial: Trial) -> None:
         try:
@@ -143,8 +163,12 @@ class _Coordinator:
                 return
             self.fruitless = self.repeats = 0
             self.twins[name] = []
+            if ATTRIBUTE + "starts" in trial.user_attrs or trial.number in self.interrupted:
+                trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) + 1)
             self.watch(Event("started", trial.number))
+            self.starting = trial
             self.pending[self.executor.submit(run_job, gate)] = trial, gate
+            self.starting = None
         elif isinstance(gate, Repeat):
             self._end(trial, gate.values)
             self.watch(Event("repeat", trial.number, f"the same network as trial {gate.of}"))
@@ -161,7 +185,11 @@ class _Coordinator:
             # A sampler that is sure of itself would repeat the network for ever.
             generator = np.random.default_rng(derive_seed(self.objective.seed, trial.number))
             changes = 1 + self.repeats // 5
-            self.study.enqueue_trial(mutate(self.objective.build, trial.params, generator, changes))
+            try:
+                other = mutate(self.objective.build, trial.params, generator, changes)
+            except Exception:
+                return  # a space that raises for some choices: the sampler goes on by itself
+            self.study.enqueue_trial(other)
 
     def _count_fruitless(self, reason: str) -> None:
         self.fruitless += 1
@@ -181,8 +209,8 @@ class _Coordinator:
                 trained += 1
             else:
                 detail = _traceback(error)
-                for lost in (trial, *twins):
-                    self._fail(lost, f"{type(error).__name__}: {error}", detail if lost is trial else "")
+                self._fail(trial, f"{type(error).__name__}: {error}", detail)
+                self.orphans += twins
         return trained
 
     def _end(self, trial: Trial, values: tuple[float, ...] | None) -> None:

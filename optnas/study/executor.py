@@ -71,6 +71,7 @@ class ProcessPool(Executor):
         self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
         self._alive: set[_Worker] = set()
         self._lock = threading.Lock()
+        self._closed = False
         for _ in range(workers):
             self._idle.put(None)
 
@@ -79,6 +80,7 @@ class ProcessPool(Executor):
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             for worker in self._alive:
                 worker.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -90,6 +92,9 @@ class ProcessPool(Executor):
                 worker = _Worker()
                 with self._lock:
                     self._alive.add(worker)
+                    closed = self._closed
+                if closed:
+                    raise WorkerDied("the pool is closed")
             succeeded, outcome = worker.run(message)
         except BaseException:
             if worker is not None:

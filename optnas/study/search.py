@@ -29,7 +29,8 @@ from optnas.objective import ATTRIBUTE, ERROR, Objective
 from optnas.prune import DominancePruner, Pruner, make_pruner
 from optnas.sampler import make_sampler
 from optnas.space import RandomTrial, fingerprint, load_space, space_name
-from optnas.study.coordinator import Event, run
+from optnas.space.graph import fixed_seed
+from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, open_study, study_names
 from optnas.study.executor import Executor, InProcess, ProcessPool
 from optnas.study.settings import Settings, settings_from
@@ -53,6 +54,8 @@ class SearchResult:
     """An ordinary Optuna study."""
     settings: Settings
     """What it was made with."""
+    stopped: str = ""
+    """Why the search ended before it had trained as many networks as asked; empty if it did not."""
 
     @property
     def front(self) -> list[Network]:
@@ -94,7 +97,6 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
     Raises:
         UsageError: If a setting is unknown or out of range, the data or the storage cannot be used, or the
             study was made with other settings.
-        SearchStopped: If no proposal is worth training any more, or every training fails.
         KeyboardInterrupt: On Ctrl-C; the same call goes on.
     """
     watcher = watcher or Watcher()
@@ -107,6 +109,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
         before = _attributes_before(storage, name)
         settings = settings_from(given, before.get("request"))
         objective = _objective(settings, before)
+        _say_skipped(settings, watcher)
         # Before the study is made: a space that does not work leaves nothing behind.
         reference = before.get("reference") or _first_look(settings, objective, watcher)
         study = open_study(
@@ -116,15 +119,19 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             _identity(settings, objective),
             make_sampler(settings.sampler, settings.seed, settings.population),
         )
-        if not before:
-            study.set_user_attr(ATTRIBUTE + "request", settings.plain())
-            study.set_user_attr(ATTRIBUTE + "reference_ms", objective.prices.reference_ms)
-        if "reference" not in before:
-            study.set_user_attr(ATTRIBUTE + "reference", reference)
+        known = {"request": settings.plain(), "reference_ms": objective.prices.reference_ms, "reference": reference}
+        for key, value in known.items():
+            # One by one: an earlier run may have been killed between two of them.
+            if key not in before:
+                study.set_user_attr(ATTRIBUTE + key, value)
         with closing(_executor(settings)) as executor:
             watcher.start(study, settings)
-            run(study, objective, executor, settings.trials, watcher)
-    return SearchResult(study, settings)
+            stopped = ""
+            try:
+                run(study, objective, executor, settings.trials, watcher)
+            except SearchStopped as error:
+                stopped = str(error)
+    return SearchResult(study, settings, stopped)
 
 
 def hypervolume_so_far(study: Study) -> float | None:
@@ -139,6 +146,13 @@ def hypervolume_so_far(study: Study) -> float | None:
     names = objective_names(study)
     losses = np.array([[network.values[name] for name in names] for network in front(study)])
     return hypervolume(losses.reshape(-1, len(names)), [reference[name] for name in names])
+
+
+def _say_skipped(settings: Settings, watcher: Watcher) -> None:
+    skipped = settings.task.images.skipped
+    if skipped:
+        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        watcher.say(f"{len(skipped)} image files cannot be read and are left out: {', '.join(skipped[:3])}{more}")
 
 
 def _attributes_before(storage: BaseStorage, name: str) -> Mapping[str, Any]:
@@ -195,7 +209,7 @@ def _space_digest(objective: Objective) -> str:
     seen: set[str] = set()
     for index in range(32):
         trial = RandomTrial(generator)
-        with suppress(Exception):  # what is wrong with a space is said when it is profiled
+        with suppress(Exception), fixed_seed():  # what is wrong with a space is said when it is profiled
             module = objective.build(trial)
             seen |= {f"{name}: {distribution}" for name, distribution in trial.distributions.items()}
             if index < 2:

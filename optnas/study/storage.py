@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import sqlite3
@@ -110,8 +111,9 @@ def coordinate(storage: str, study_name: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in study_name)
-    lock_path = path.with_name(f"{path.name}.{safe}.lock")
+    path = path.resolve()  # one file may have several names
+    digest = hashlib.blake2b(study_name.encode(), digest_size=6).hexdigest()
+    lock_path = path.with_name(f"{path.name}.{digest}.lock")
     lock = FileLock(lock_path, timeout=0)
     try:
         lock.acquire()

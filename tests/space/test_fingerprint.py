@@ -128,3 +128,50 @@ def test_neither_module_nor_random_state_changes():
 def test_errors_of_the_forward_come_through():
     with pytest.raises(RuntimeError, match="expected input"):
         fingerprint(nn.Conv2d(3, 4, 3), SHAPE)
+
+
+class Times(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x):
+        return x * self.value
+
+
+def test_constants_and_indices_count():
+    assert same(net(Times(torch.tensor(2.0))), net(Times(torch.tensor(2.0))))
+    assert not same(net(Times(torch.tensor(2.0))), net(Times(torch.tensor(0.5))))
+
+    class Pick(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.channels = channels
+
+        def forward(self, x):
+            return x[:, self.channels]
+
+    assert not same(net(Pick([0, 1, 2, 3])), net(Pick([3, 1, 2, 0])))
+
+
+def test_frozen_layers_count():
+    frozen = net()
+    frozen[0].requires_grad_(False)
+    assert not same(net(), frozen)
+
+
+def test_which_layers_share_a_weight_counts():
+    def shared(order):
+        layers = [nn.Conv2d(4, 4, 3, padding=1) for _ in range(2)]
+        return net(*(layers[index] for index in order))
+
+    assert same(shared([0, 0, 1]), shared([1, 1, 0]))
+    assert not same(shared([0, 0, 1]), shared([0, 1, 0]))
+
+
+def test_networks_with_chance_in_them_have_one_fingerprint():
+    class Chance(nn.Module):
+        def forward(self, x):
+            return x * 2 if torch.rand(()).item() < 0.5 else x
+
+    assert len({fingerprint(net(Chance()), SHAPE) for _ in range(8)}) == 1

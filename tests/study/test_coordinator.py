@@ -1,3 +1,6 @@
+import dataclasses
+from contextlib import closing
+
 import optuna
 import pytest
 import toy
@@ -169,12 +172,18 @@ def test_with_random_an_interrupted_search_trains_the_networks_of_an_undisturbed
     assert networks(disturbed) == networks(undisturbed)
 
 
-def test_a_trial_that_was_running_at_every_kill_is_given_up(tmp_path):
+def test_a_trial_that_was_running_at_every_kill_is_given_up(tmp_path, monkeypatch):
     storage = f"sqlite:///{tmp_path}/a.db"
     objective = toy.objective()
+    monkeypatch.setattr("optnas.study.coordinator._MOST_STARTS", 3)
+
+    class SwitchedOff(Killed):
+        def submit(self, function, job):
+            raise SystemExit  # unlike Ctrl-C nobody says goodbye
+
     for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            run(new_study(objective, storage=storage), objective, Killed(0), 2)
+        with pytest.raises(SystemExit):
+            run(new_study(objective, storage=storage), objective, SwitchedOff(0), 2)
     study = new_study(objective, storage=storage)
     run(study, objective, InProcess(), 2)
     assert study.trials[0].state == TrialState.FAIL
@@ -214,3 +223,56 @@ def test_jobs_are_plain_values_that_run_anywhere():
     import cloudpickle
 
     assert run_job(cloudpickle.loads(cloudpickle.dumps(job))).error == run_job(job).error
+
+
+def test_a_network_that_others_wait_for_costs_one_failure():
+    objective = toy.objective(toy.small_space, toy.ToyTask(delay=0.3, trouble="kill", every=1))
+    study, pool = new_study(objective), ProcessPool(2)
+    for _ in range(3):
+        study.enqueue_trial({"width": 2})
+    with closing(pool), pytest.raises(SearchStopped):
+        run(study, objective, pool, 1)
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert len(failed) <= 10
+    assert all("WorkerDied" in trial.user_attrs["optnas:reason"] for trial in failed)
+
+
+def test_a_space_that_raises_for_some_choices_does_not_end_the_search(monkeypatch):
+    def picky(trial):
+        width = trial.suggest_int("width", 1, 4)
+        if width == 4:
+            raise ValueError("not four")
+        return toy.small_space(trial) if width < 0 else toy.nn.Sequential(
+            toy.nn.Flatten(), toy.nn.Linear(4, width), toy.nn.Linear(width, 3)
+        )  # fmt: skip
+
+    monkeypatch.setattr("optnas.study.coordinator._MOST_REFUSALS", 60)
+    study = new_study(toy.objective(picky))
+    with pytest.raises(SearchStopped):
+        run(study, toy.objective(picky), InProcess(), 9)
+    assert len(networks(study)) == 3
+
+
+def test_an_error_that_is_no_number_is_a_failure_with_its_reason():
+    class Nan(toy.ToyTask):
+        def train(self, module, seed, on_epoch=None):
+            learned = super().train(module, seed)
+            return dataclasses.replace(learned, error=float("nan")) if seed % 3 == 0 else learned
+
+    objective = toy.objective(task=Nan())
+    study = new_study(objective)
+    run(study, objective, InProcess(), 6)
+    reasons = {t.user_attrs["optnas:reason"] for t in study.trials if t.state == TrialState.FAIL}
+    assert reasons == {"FloatingPointError: the error after epoch 2 is nan, expected a finite number"}
+    assert len(trained(study)) == 6
+
+
+def test_ctrl_c_is_no_strike_against_a_trial(tmp_path):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    objective = toy.objective()
+    for _ in range(12):
+        with pytest.raises(KeyboardInterrupt):
+            run(new_study(objective, storage=storage), objective, Killed(0), 2)
+    study = new_study(objective, storage=storage)
+    run(study, objective, InProcess(), 2)
+    assert len(trained(study)) == len(study.trials) == 2

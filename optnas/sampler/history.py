@@ -1,0 +1,97 @@
+"""What a sampler reads from a study, and nothing else: so a new process proposes what the old one would have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+__all__ = ["History", "read_history"]
+
+Array = NDArray[np.float64]
+
+#: The validation error after each epoch, as `optnas.objective` keeps it in a trial's user attributes.
+_CURVE = "optnas:curve"
+
+
+@dataclass(frozen=True)
+class History:
+    """The trials of a study, without the one that asks. Values are turned so that smaller is better."""
+
+    finished: Sequence[FrozenTrial]
+    """Trials with values, by number."""
+    losses: Array
+    """(n, k) of the finished trials."""
+    feasible: NDArray[np.bool_]
+    """(n,) whether they met all constraints."""
+    stopped: Sequence[FrozenTrial]
+    """Pruned trials with a curve."""
+    last_errors: Array
+    """(p,) what these would probably have reached, from their last error and the curves of the finished."""
+    pending: Sequence[Mapping[str, Any]]
+    """Params of the trials in training, as far as they are known."""
+    blind: int
+    """Earlier trials that run and have not said what: they are proposing now, in another process."""
+    failed: Sequence[Mapping[str, Any]]
+    tried: Sequence[Mapping[str, Any]]
+    """Params of all trials that must not be repeated: those above and pruned and failed ones."""
+
+    def front(self) -> list[Mapping[str, Any]]:
+        """Params of the feasible finished networks that no other dominates."""
+        losses = self.losses[self.feasible]
+        kept = moocore.is_nondominated(losses) if len(losses) > 1 else np.ones(len(losses), dtype=bool)
+        return [self.finished[index].params for index in np.flatnonzero(self.feasible)[kept]]
+
+
+def read_history(study: Study, number: int, plans: Mapping[int, Mapping[str, Any]]) -> History:
+    """Read a study for its trial `number`.
+
+    Args:
+        plans: Params that this process has proposed and that trials may not have taken over yet.
+    """
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.number != number]
+    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE and _finite(trial)]
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    failed = [trial.params for trial in trials if trial.state == TrialState.FAIL and trial.params]
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    pending = [plans.get(trial.number, trial.params) for trial in running]
+    # A process that died while proposing stays blind for ever: it counts until a later trial has ended.
+    latest = max((trial.number for trial in trials if trial.state.is_finished()), default=-1)
+    blind = sum(not params and latest < trial.number < number for trial, params in zip(running, pending, strict=True))
+    signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions]
+    losses = np.array([trial.values for trial in finished], dtype=float).reshape(-1, len(signs)) * signs
+    stopped = [trial for trial in pruned if trial.user_attrs.get(_CURVE)]
+    pending = [params for params in pending if params]
+    return History(
+        finished,
+        losses,
+        np.array([all(v <= 0 for v in trial.constraints.values()) for trial in finished], dtype=bool),
+        stopped,
+        _extrapolate(stopped, finished),
+        pending,
+        blind,
+        failed,
+        [trial.params for trial in (*finished, *pruned)] + failed + pending,
+    )
+
+
+def _finite(trial: FrozenTrial) -> bool:
+    return bool(np.isfinite(trial.values).all())
+
+
+def _extrapolate(stopped: Sequence[FrozenTrial], finished: Sequence[FrozenTrial]) -> Array:
+    """The last errors, times the median factor by which finished trials still fell from that epoch on."""
+    curves = [trial.user_attrs[_CURVE] for trial in finished if trial.user_attrs.get(_CURVE)]
+    expected = []
+    for trial in stopped:
+        curve = trial.user_attrs[_CURVE]
+        epoch = len(curve) - 1
+        factors = [known[-1] / known[epoch] for known in curves if len(known) > epoch and known[epoch] > 0]
+        expected.append(curve[-1] * (float(np.median(factors)) if factors else 1.0))
+    return np.array(expected, dtype=float)

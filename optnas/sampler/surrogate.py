@@ -1,0 +1,186 @@
+"""A small exact Gaussian process on the choices and the costs of networks.
+
+Notation: n networks finished, m asked about, d choices, c costs; s is the mean similarity of two networks over
+their choices (1 where they are equal). The covariance of two networks is
+
+    main * s + pairs * s**2 + counts * (their option counts, multiplied) + trend * (their log costs, multiplied)
+        + rest * exp(-sum over choices of weight * dissimilarity - sum over costs of weight * distance)
+
+which is an effect of each choice, of each pair of choices, of how often each option occurs, a trend in the
+costs, and interactions of all orders. Strengths, weights and noise are those of greatest posterior density
+(Rasmussen & Williams 2006, chapter 5), under broad priors that are the same for every study.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, lapack, solve_triangular
+from scipy.optimize import minimize
+
+from optnas.sampler.encoding import Features, similarities
+
+__all__ = ["GaussianProcess"]
+
+Array = NDArray[np.float64]
+
+#: Hyperparameters are fitted to at most so many networks: beyond, they hardly move and the time is cubic.
+_FIT_LIMIT = 200
+_ITERATIONS = 30
+_JITTER = 1e-6
+#: Numbers in one array of (networks asked about, networks finished): 8 MB.
+_CHUNK = 1_000_000
+#: Strengths of main, pairs, counts, trend and rest come first, then the weights, then the noise.
+_STRENGTHS = 5
+
+
+class GaussianProcess:
+    """Fitted at construction to networks that are finished.
+
+    Args:
+        features: Of n networks.
+        targets: (n,) what was learned of them, in any unit.
+        start: A process of the same networks whose hyperparameters are near.
+    """
+
+    def __init__(self, features: Features, targets: Array, start: GaussianProcess | None = None) -> None:
+        self._features = features
+        self._centre = float(targets.mean())
+        self._scale = float(targets.std()) or 1.0
+        self._targets = (targets - self._centre) / self._scale
+        rows = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), _FIT_LIMIT)).round().astype(int))
+        self._theta: Array = _fit(features[rows], self._targets[rows], None if start is None else start._theta)
+        self._condition()
+
+    @property
+    def noise_std(self) -> float:
+        """The estimated standard deviation of a target about what is repeatable of it, in its unit."""
+        return float(np.exp(self._theta[-1] / 2)) * self._scale
+
+    def evidence(self, targets: Array) -> float:
+        """The log density of other targets (n,) of the same networks, up to a constant that they share.
+
+        With the hyperparameters as they are, but for the scale, which is the likeliest for these targets.
+        """
+        centred = targets - targets.mean()
+        spread = max(float(centred @ cho_solve((self._factor, True), centred)), 1e-300)
+        return -0.5 * len(targets) * float(np.log(spread))
+
+    def predict(self, features: Features) -> tuple[Array, Array]:
+        """Mean and standard deviation of what is repeatable, (m,) each, in the unit of the targets."""
+        means, stds = [np.empty(0)], [np.empty(0)]
+        step = max(1, _CHUNK // len(self._features))
+        for start in range(0, len(features), step):
+            part = features[start : start + step]
+            cross = _covariance(self._theta, part, self._features)
+            means.append(cross @ self._weights)
+            explained = solve_triangular(self._factor, cross.T, lower=True, check_finite=False)
+            variance = _variance(self._theta, part) - np.einsum("ij,ij->j", explained, explained)
+            stds.append(np.sqrt(np.maximum(variance, _JITTER)))
+        return np.concatenate(means) * self._scale + self._centre, np.concatenate(stds) * self._scale
+
+    def believe(self, features: Features) -> Array:
+        """Take the predictions of networks still in training for their results; returns these (m,).
+
+        The mean stays as it is everywhere, and the uncertainty near those networks goes: what another worker
+        should propose next ("kriging believer", Ginsbourger et al. 2010).
+        """
+        mean, _ = self.predict(features)
+        self._features = self._features + features
+        self._targets = np.concatenate([self._targets, (mean - self._centre) / self._scale])
+        self._condition()
+        return mean
+
+    def _condition(self) -> None:
+        covariance = _covariance(self._theta, self._features, self._features)
+        covariance[np.diag_indices_from(covariance)] += np.exp(self._theta[-1]) + _JITTER
+        self._factor = np.linalg.cholesky(covariance)
+        self._weights = cho_solve((self._factor, True), self._targets)
+
+
+def _fit(features: Features, targets: Array, start: Array | None) -> Array:
+    """The logarithms of all hyperparameters, (5 + d + c + 1,)."""
+    count, choices = features.choices.shape
+    alike = list(similarities(features, features))
+    linear, costs = _linear(features, features), _cost_distances(features, features)
+    similar = sum(alike, np.zeros((count, count))) / max(1, choices)
+    parts = np.array([similar, similar**2, *linear]).reshape(_STRENGTHS - 1, -1)
+    apart = np.array([1.0 - one for one in alike] + costs).reshape(-1, count * count)
+    centre, width = _prior(choices, len(costs))
+
+    def loss(theta: Array) -> tuple[float, Array]:
+        strengths, weights, noise = np.exp(theta[:_STRENGTHS]), np.exp(theta[_STRENGTHS:-1]), np.exp(theta[-1])
+        decay = strengths[-1] * np.exp(-(weights @ apart))
+        covariance = (strengths[:-1] @ parts + decay).reshape(count, count)
+        covariance[np.diag_indices(count)] += noise + _JITTER
+        factor = np.linalg.cholesky(covariance)
+        lower = lapack.dpotri(factor, lower=1)[0]
+        inverse = np.tril(lower) + np.tril(lower, -1).T
+        solved = inverse @ targets
+        deviation = (theta - centre) / width
+        value = 0.5 * targets @ solved + np.log(np.diag(factor)).sum() + 0.5 * deviation @ deviation
+        # The derivative by a hyperparameter is the sum of `slope` times that of the covariance.
+        slope = 0.5 * (inverse - np.outer(solved, solved)).ravel()
+        by_decay = slope * decay
+        gradient = np.concatenate(
+            [
+                strengths[:-1] * (parts @ slope),
+                [by_decay.sum()],
+                -weights * (apart @ by_decay),
+                [noise * slope[:: count + 1].sum()],
+            ]
+        )
+        return float(value), gradient + deviation / width
+
+    bounds = list(zip(centre - 4 * width, centre + 4 * width, strict=True))
+    options = {"maxiter": _ITERATIONS}
+    first = centre if start is None else start
+    result = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(result.x)
+
+
+def _prior(choices: int, costs: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of the hyperparameters' logarithms, for targets of variance 1.
+
+    The weights fall with the number of choices, so that two random networks are equally alike in a small
+    space and in a large one (Hvarfner et al. 2024).
+    """
+    strengths = [(0.5, 1.5), (0.3, 1.5), (0.3, 1.5), (0.5, 1.5), (0.5, 1.5)]
+    weights = [(2.0 / max(1, choices), 1.0)] * choices + [(0.5, 1.0)] * costs
+    table = np.array([*strengths, *weights, (1e-3, 1.5)])
+    return np.log(table[:, 0]), table[:, 1]
+
+
+def _covariance(theta: Array, one: Features, other: Features) -> Array:
+    strengths, weights = np.exp(theta[:_STRENGTHS]), np.exp(theta[_STRENGTHS:-1])
+    choices = one.choices.shape[1]
+    similar = np.zeros((len(one), len(other)))
+    exponent = np.full_like(similar, -weights[:choices].sum())
+    for weight, alike in zip(weights[:choices], similarities(one, other), strict=True):
+        similar += alike / max(1, choices)
+        exponent += weight * alike
+    for weight, apart in zip(weights[choices:], _cost_distances(one, other), strict=True):
+        exponent -= weight * apart
+    counts, trend = _linear(one, other)
+    smooth = strengths[0] * similar + strengths[1] * similar**2 + strengths[2] * counts + strengths[3] * trend
+    return np.asarray(smooth + strengths[4] * np.exp(exponent))
+
+
+def _variance(theta: Array, features: Features) -> Array:
+    """The diagonal of `_covariance(theta, features, features)`."""
+    strengths = np.exp(theta[:_STRENGTHS])
+    counts = (features.counts**2).sum(axis=1) / max(1, features.counts.shape[1])
+    trend = (features.costs**2).sum(axis=1) / max(1, features.costs.shape[1])
+    similar = float(features.choices.shape[1] > 0)
+    return np.asarray(
+        (strengths[0] + strengths[1]) * similar + strengths[2] * counts + strengths[3] * trend + strengths[4]
+    )
+
+
+def _linear(one: Features, other: Features) -> tuple[Array, Array]:
+    counts = one.counts @ other.counts.T / max(1, one.counts.shape[1])
+    return counts, one.costs @ other.costs.T / max(1, one.costs.shape[1])
+
+
+def _cost_distances(one: Features, other: Features) -> list[Array]:
+    return [np.abs(one.costs[:, c, None] - other.costs[None, :, c]) for c in range(one.costs.shape[1])]

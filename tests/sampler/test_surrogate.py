@@ -1,0 +1,117 @@
+"""The encoding by hand, and the Gaussian process on functions that are known."""
+
+import numpy as np
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from optnas.sampler import surrogate
+from optnas.sampler.encoding import Encoding, Features, similarities
+from optnas.sampler.surrogate import GaussianProcess
+
+DISTRIBUTIONS = {
+    "a": CategoricalDistribution(["x", "y"]),
+    "b": CategoricalDistribution(["x", "y"]),
+    "n": IntDistribution(1, 5),
+    "r": FloatDistribution(0.01, 1.0, log=True),
+}
+NETWORKS = [{"a": "x", "b": "y", "n": 1, "r": 0.01}, {"a": "y", "b": "y", "n": 3, "r": 0.1}, {"a": "y", "b": "x"}]
+
+
+def features_of(count: int, seed: int = 0) -> tuple[Features, np.ndarray, np.ndarray]:
+    """Random networks of six choices: features, choices, and log costs."""
+    choices = np.random.default_rng(seed).integers(0, 3, (count, 6))
+    networks = [{f"op{i}": int(option) for i, option in enumerate(row)} for row in choices]
+    costs = 1.0 + choices.sum(axis=1, keepdims=True).astype(float)
+    return Encoding(networks, costs, {})(networks, costs), choices, np.log(costs[:, 0])
+
+
+def test_similarities_by_hand() -> None:
+    features = Encoding(NETWORKS, np.ones((3, 1)), DISTRIBUTIONS)(NETWORKS, np.ones((3, 1)))
+    a, b, n, r = similarities(features, features)
+    np.testing.assert_array_equal(a, [[1, 0, 0], [0, 1, 1], [0, 1, 1]])
+    np.testing.assert_array_equal(b, [[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    # Two of four steps apart; and half way in the logarithm; an absent choice is like an absent one only.
+    np.testing.assert_allclose(n, [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]])
+    np.testing.assert_allclose(r, [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]])
+
+
+def test_counts_of_choices_with_the_same_options() -> None:
+    features = Encoding(NETWORKS, np.ones((3, 1)), DISTRIBUTIONS)(NETWORKS, np.ones((3, 1)))
+    # "x" occurs 1, 0, 1 times and "y" 1, 2, 1 times: centred, in standard deviations of sqrt(2) / 3.
+    high, low = 1 / np.sqrt(2), -np.sqrt(2)
+    np.testing.assert_allclose(features.counts, [[high, -high], [low, -low], [high, -high]])
+
+
+def test_costs_are_logarithms_and_zero_is_allowed() -> None:
+    networks = [{"a": "x"}] * 4
+    costs = np.array([[0.0], [10.0], [100.0], [1000.0]])
+    got = Encoding(networks, costs, {})(networks, costs).costs[:, 0]
+    assert np.isfinite(got).all()
+    assert got[2] - got[1] == pytest.approx(got[3] - got[2], rel=0.01)
+
+
+def test_an_unknown_option_is_unlike_all_others() -> None:
+    encoding = Encoding([{"a": "x"}, {"a": "y"}], np.ones((2, 1)), {})
+    features = encoding([{"a": "x"}, {"a": "y"}, {"a": "new"}], np.ones((3, 1)))
+    np.testing.assert_array_equal(next(similarities(features, features)), np.eye(3))
+
+
+def test_learns_an_additive_function_from_few() -> None:
+    features, choices, logs = features_of(140)
+    effects = np.random.default_rng(1).normal(size=(6, 3))
+    target = sum(effects[i][choices[:, i]] for i in range(6)) - 2 * logs
+    process = GaussianProcess(features[:60], target[:60])
+    mean, std = process.predict(features[60:])
+    assert np.sqrt(np.mean((mean - target[60:]) ** 2)) < 0.1 * target.std()
+    assert np.mean(np.abs(mean - target[60:]) < 3 * np.hypot(std, process.noise_std)) > 0.95
+
+
+def test_estimates_the_noise() -> None:
+    features, choices, _ = features_of(200)
+    noise = np.random.default_rng(1).normal(0, 0.3, 200)
+    process = GaussianProcess(features, choices[:, 0] + 0.5 * choices[:, 1] + noise)
+    assert process.noise_std == pytest.approx(0.3, rel=0.2)
+
+
+def test_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, choices, logs = features_of(25)
+    losses = []
+
+    def capture(loss, start, **settings):  # type: ignore[no-untyped-def]
+        losses.append((loss, start))
+        return type("Result", (), {"x": start})
+
+    monkeypatch.setattr(surrogate, "minimize", capture)
+    GaussianProcess(features, choices[:, 0] - logs)
+    loss, start = losses[0]
+    point = start + np.random.default_rng(2).normal(0, 0.3, len(start))
+    for index, slope in enumerate(loss(point)[1]):
+        step = np.zeros(len(point))
+        step[index] = 1e-5
+        assert (loss(point + step)[0] - loss(point - step)[0]) / 2e-5 == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
+def test_belief_keeps_the_mean_and_takes_the_uncertainty() -> None:
+    features, choices, _ = features_of(60)
+    process = GaussianProcess(features[:40], choices[:40, 0] * choices[:40, 1] + 0.0)
+    before, wide = process.predict(features[40:])
+    believed = process.believe(features[40:45])
+    after, narrow = process.predict(features[40:])
+    np.testing.assert_allclose(believed, before[:5])
+    np.testing.assert_allclose(after, before, atol=1e-6)
+    assert np.all(narrow[:5] < 0.7 * wide[:5])
+    assert np.all(narrow <= wide + 1e-9)
+
+
+def test_equal_targets_and_single_network_are_no_error() -> None:
+    features, _, _ = features_of(5)
+    np.testing.assert_allclose(GaussianProcess(features, np.full(5, 2.0)).predict(features)[0], 2.0)
+    np.testing.assert_allclose(GaussianProcess(features[:1], np.array([3.0])).predict(features)[0], 3.0)
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, choices, _ = features_of(50)
+    process = GaussianProcess(features, choices[:, 0] + 0.0)
+    whole = process.predict(features)
+    monkeypatch.setattr(surrogate, "_CHUNK", 200)
+    np.testing.assert_allclose(process.predict(features), whole, rtol=1e-9)
