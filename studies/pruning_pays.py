@@ -30,6 +30,7 @@ parser.add_argument("--trials", type=int, default=60, help="networks in each sea
 parser.add_argument("--epochs", type=int, default=8, help="of a whole training (default: %(default)s)")
 parser.add_argument("--train-images", type=int, default=2000, help="(default: %(default)s)")
 parser.add_argument("--seeds", type=int, default=3, help="searches of each kind (default: %(default)s)")
+parser.add_argument("--first-seed", type=int, default=0, help="(default: %(default)s)")
 parser.add_argument("--sampler", default="random", choices=SAMPLERS, help="(default: %(default)s)")
 parser.add_argument("--pruner", default="dominance", choices=PRUNERS, help="(default: %(default)s)")
 parser.add_argument("--budget", action="append", default=[], help='only networks within it: "macs<=1.5M"')
@@ -77,7 +78,7 @@ def volume(study: optuna.Study, reference: list[float], epochs: float = float("i
 rows = []
 pool = ProcessPool(arguments.workers)
 try:
-    for seed in range(arguments.seeds):
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         whole, whole_seconds = search(seed, "none", pool)
         pruned, pruned_seconds = search(seed, arguments.pruner, pool)
         reference = [0.9, max(network.values["value1"] for network in networks(whole))]

@@ -25,6 +25,14 @@ class WorkerDied(RuntimeError):
     """A worker process ended before its job did; the message says how."""
 
 
+class _CannotImport(ImportError):
+    """A worker does not know a module that a job comes from."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(module)
+        self.module = module
+
+
 class Executor(ABC):
     """Runs jobs, at most `slots` at a time. A job and its result are plain values."""
 
@@ -76,7 +84,7 @@ class ProcessPool(Executor):
             self._idle.put(None)
 
     def submit(self, function: Callable[[Any], Any], job: Any) -> Future[Any]:
-        return self._threads.submit(self._run, cloudpickle.dumps((function, job)))
+        return self._threads.submit(self._run, function, job)
 
     def close(self) -> None:
         with self._lock:
@@ -85,7 +93,18 @@ class ProcessPool(Executor):
                 worker.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, message: bytes) -> Any:
+    def _run(self, function: Callable[[Any], Any], job: Any) -> Any:
+        try:
+            return self._send(cloudpickle.dumps((function, job)))
+        except _CannotImport as error:
+            # A module that only this process knows, such as one that was loaded from a path: send its code.
+            top = error.module.partition(".")[0]
+            for name, module in list(sys.modules.items()):
+                if name.partition(".")[0] == top:
+                    cloudpickle.register_pickle_by_value(module)
+            return self._send(cloudpickle.dumps((function, job)))
+
+    def _send(self, message: bytes) -> Any:
         worker = self._idle.get()
         try:
             if worker is None:
@@ -168,11 +187,18 @@ def serve() -> None:
     while True:
         message = jobs.get()
         try:
-            function, job = cloudpickle.loads(message)
+            function, job = _load(message)
             outcome: tuple[bool, Any] = (True, function(job))
         except BaseException as error:
             outcome = (False, _portable(error))
         _write(replies, cloudpickle.dumps(outcome))
+
+
+def _load(message: bytes) -> Any:
+    try:
+        return cloudpickle.loads(message)
+    except ModuleNotFoundError as error:
+        raise _CannotImport(error.name or "") from None
 
 
 def _listen(requests: IO[bytes], jobs: queue.SimpleQueue[bytes]) -> None:

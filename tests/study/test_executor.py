@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import signal
 import subprocess
@@ -132,3 +133,18 @@ def test_workers_end_with_their_coordinator(tmp_path):
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_functions_of_modules_that_only_this_process_knows_travel(pool, tmp_path):
+    path = tmp_path / "loaded_from_a_path.py"
+    path.write_text("FACTOR = 3\n\ndef triple(number):\n    return FACTOR * number\n")
+    spec = importlib.util.spec_from_file_location("loaded_from_a_path", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    try:
+        assert pool.submit(module.triple, 4).result() == 12
+        with pytest.raises(ModuleNotFoundError):
+            pool.submit(importlib.import_module, "no_such_module_anywhere").result()
+    finally:
+        del sys.modules[spec.name]
