@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from optnas.cli.command import STORAGE, add_command, refuse
+from optnas.cost import COSTS
 from optnas.front import Network
 from optnas.report import save_front
 from optnas.study.audit import audit_study
@@ -65,7 +66,7 @@ def _search(given: argparse.Namespace) -> int:
     if result.stopped:
         console.print(f"ended early: {result.stopped}\n", soft_wrap=True)
     columns = [*result.settings.objectives]
-    columns += [name for name in (members[0].costs if members else ()) if name not in columns]
+    columns += [name for name in COSTS if name not in columns and any(name in member.costs for member in members)]
     console.print(front_table(members, f"front of {study.study_name}: {len(members)} networks", columns))
     account = audit_study(study)
     if account.pruned + account.audited:

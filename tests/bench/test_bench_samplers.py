@@ -11,6 +11,8 @@ from optnas.bench.samplers import REPLAYED, replay_samplers
 from optnas.bench.table import Table, load_table
 from optnas.errors import UsageError
 
+pytestmark = pytest.mark.slow  # seconds each: a surrogate is fitted for every proposal
+
 HEADER = "x_a,x_b,error,macs\n"
 
 
@@ -111,7 +113,6 @@ def test_replay_of_each_sampler(name: str) -> None:
     assert results[1].hypervolume >= results[0].hypervolume
 
 
-@pytest.mark.slow
 def test_replay_of_gp() -> None:
     assert replay_samplers(synthetic(), ["error", "macs"], ["gp"], trials=12, seeds=[0])[0].trainings == 10
 
@@ -132,7 +133,6 @@ def test_a_part_of_a_space_can_be_replayed() -> None:
     assert [result.trainings for result in results] == [10, 10]
 
 
-@pytest.mark.slow
 def test_cost_aware_needs_half_the_trainings_of_nsga2_and_random() -> None:
     table = synthetic(seed=1)
     results = replay_samplers(table, ["error", "macs"], ["cost-aware", "nsga2", "random"], trials=100, seeds=[0, 1])
@@ -145,7 +145,6 @@ def test_cost_aware_needs_half_the_trainings_of_nsga2_and_random() -> None:
     assert share["cost-aware", 100] > 0.99
 
 
-@pytest.mark.slow
 def test_three_objectives() -> None:
     results = replay_samplers(synthetic(), ["error", "macs", "latency"], ["cost-aware"], trials=50, seeds=[0])
     assert results[-1].hypervolume > 0.95

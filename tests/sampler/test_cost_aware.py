@@ -24,11 +24,12 @@ from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.history import read_history
 from optnas.sampler.judge import Judge
 
+pytestmark = pytest.mark.slow  # seconds each: a surrogate is fitted for every proposal
+
 NAMES = ["error", "macs"]
 KERNELS = (1, 3, 5, 7)
 
 
-@pytest.mark.slow
 class TestOptunaCases(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
     @pytest.fixture
     def sampler(self) -> Callable[[], BaseSampler]:
@@ -112,7 +113,6 @@ def test_no_network_twice_until_there_is_no_other() -> None:
     assert key(study.trials[-1]) in {key(trial) for trial in study.trials[:9]}
 
 
-@pytest.mark.slow
 def test_conditional_space_gets_whole_networks_and_no_repeats() -> None:
     study = tower_study(make())
     study.optimize(train, n_trials=30)
@@ -349,7 +349,6 @@ def test_plain_optuna_learns_the_choices_from_the_trials() -> None:
     assert len({key(trial) for trial in study.trials}) == 15
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("finished", "seconds"), [(200, 0.5), (1000, 2.0)])
 def test_time_of_a_suggestion(finished: int, seconds: float) -> None:
     study = tower_study(CostAwareSampler(many_cost, space=many))

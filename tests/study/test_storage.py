@@ -1,5 +1,6 @@
-import multiprocessing
 import sqlite3
+import subprocess
+import sys
 
 import optuna
 import pytest
@@ -79,25 +80,23 @@ def test_finding_a_study(tmp_path):
     assert find_study(storage, "one", "a.db").study_name == "one"
 
 
-def hold(storage, name, held, release):
-    with coordinate(storage, name):
-        held.set()
-        release.wait(60)
-
-
 def test_one_coordinator_a_study(tmp_path):
     storage = address(tmp_path / "a.db")
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(storage, "s", held, release))
-    process.start()
-    assert held.wait(60)
+    holder = (
+        "import sys, time\n"
+        "from optnas.study import coordinate\n"
+        f"with coordinate({storage!r}, 's'):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
     with pytest.raises(UsageError, match=r"'s' in .* is being searched by another process"), coordinate(storage, "s"):
         pass
     with coordinate(storage, "another"):
         pass
     process.kill()  # the lock goes with the process
-    process.join()
+    process.communicate()
     with coordinate(storage, "s"):
         pass
     assert list(tmp_path.glob("*.lock")) == []
