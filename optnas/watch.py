@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -60,6 +61,8 @@ class Watch(Watcher):
         self._console = console or Console(stderr=True, highlight=False)
         self._live: Live | None = None
         self._seen_problem = False
+        self.stop = threading.Event()
+        """Set it to end the search at the next event, where an interrupt was lost in foreign code."""
 
     def start(self, study: Study, settings: Settings) -> None:
         self._study, self._target, self._began = study, settings.trials, time.monotonic()
@@ -85,6 +88,8 @@ class Watch(Watcher):
         self._console.print(escape(text), soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
+        if self.stop.is_set():
+            raise KeyboardInterrupt
         match event.kind:
             case "started":
                 self._running.add(event.trial)

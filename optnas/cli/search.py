@@ -52,10 +52,17 @@ def _search(given: argparse.Namespace) -> int:
     settings = {name: value for name, value in vars(given).items() if name in names and value is not None}
     if "constraints" in settings:
         settings["constraints"] = tuple(part for text in settings["constraints"] for part in text.split(","))
+    watch = Watch()
+
+    def interrupt(number: int, frame: object) -> None:
+        watch.stop.set()
+        raise KeyboardInterrupt
+
     # The machine's "please end" is a person's Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        result = search(Watch(), **settings)
+        result = search(watch, **settings)
     except KeyboardInterrupt:
         print("optnas: stopped; the same command goes on", file=sys.stderr)
         return 130

@@ -89,14 +89,13 @@ class _Cell(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         nodes: list[torch.Tensor | None] = [x, None, None, None]
         for index, (source, target) in enumerate(_EDGES):
-            # A node that nothing reaches is zero, and the benchmark counts what is computed on it.
-            start = nodes[source]
-            if start is None:
-                start = nodes[source] = torch.zeros_like(x)
-            if str(index) in self.edges:
-                arriving, there = self.edges[str(index)](start), nodes[target]
-                nodes[target] = arriving if there is None else there + arriving
-        return torch.zeros_like(x) if nodes[3] is None else nodes[3]
+            start, there = nodes[source], nodes[target]
+            assert start is not None
+            # As in the paper an edge without operator brings zeros: what is computed at its start counts.
+            arriving = self.edges[str(index)](start) if str(index) in self.edges else start * 0.0
+            nodes[target] = arriving if there is None else there + arriving
+        assert nodes[3] is not None
+        return nodes[3]
 
 
 class _Reduction(nn.Module):

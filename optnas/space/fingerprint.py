@@ -14,6 +14,8 @@ from optnas.space.graph import Graph, Operator, Value, content_digest, record
 __all__ = ["fingerprint"]
 
 _COMMUTATIVE = {"aten.mul.Tensor", "aten.maximum.default", "aten.minimum.default"}
+#: Anything times zero; a sum is the same without it.
+_ZERO = "zero"
 _SUMS = {"aten.add.Tensor", "aten.add_.Tensor"}
 
 
@@ -75,9 +77,13 @@ class _Hasher:
     def _add(self, operator: Operator) -> None:
         arguments = [self._plain(argument) for argument in operator.arguments]
         name = operator.name
+        if name == "aten.mul.Tensor" and operator.arguments[1:] == (0.0,):
+            self._set(operator.outputs[0], _ZERO)
+            return
         if name in _SUMS and len(arguments) == 2 and _equal_shapes(operator):
             terms = sorted(term for argument in arguments for term in self._terms.get(argument, [argument]))
-            expression = _digest("sum", *terms)
+            terms = [term for term in terms if term != _ZERO] or [_ZERO]
+            expression = _digest("sum", *terms) if len(terms) > 1 else terms[0]
             self._terms[expression] = terms
         else:
             if name in _COMMUTATIVE and _equal_shapes(operator):

@@ -1,6 +1,5 @@
 """The cost-aware sampler: Optuna's own cases, then what it promises of costs, limits, repeats and restarts."""
 
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
@@ -347,26 +346,3 @@ def test_plain_optuna_learns_the_choices_from_the_trials() -> None:
 
     study.optimize(objective, n_trials=15)
     assert len({key(trial) for trial in study.trials}) == 15
-
-
-@pytest.mark.parametrize(("finished", "seconds"), [(200, 0.5), (1000, 2.0)])
-def test_time_of_a_suggestion(finished: int, seconds: float) -> None:
-    study = tower_study(CostAwareSampler(many_cost, space=many))
-    generator = np.random.default_rng(0)
-    distribution = optuna.distributions.CategoricalDistribution(["skip", "small", "large", "huge"])
-    for _ in range(finished):
-        params = {f"op{i}": str(generator.choice(distribution.choices)) for i in range(16)}
-        study.add_trial(
-            create_trial(
-                params=params,
-                distributions=dict.fromkeys(params, distribution),
-                values=[many_error(params), many_cost(params)["macs"]],
-            )
-        )
-    times = []
-    for _ in range(4):
-        start = time.process_time()
-        trial = study.ask()
-        many(trial)
-        times.append(time.process_time() - start)
-    assert sorted(times)[1] < seconds

@@ -1,9 +1,7 @@
 import inspect
 import json
 import pickle
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
-from multiprocessing import get_context
 
 import optuna
 import pytest
@@ -11,6 +9,7 @@ import torch
 from torch import nn
 
 from optnas.errors import UsageError
+from optnas.study import ProcessPool
 from optnas.task import ImageTask, Learned, Task, load_images
 
 LINEAR = ImageTask(epochs=1, train_images=100)
@@ -55,10 +54,13 @@ def test_padding_of_an_image_folder_is_an_eighth_of_its_side(tmp_path, make_imag
     assert ImageTask(f"imagefolder:{tmp_path}", augment=True).settings.crop_padding == 3
 
 
-@pytest.mark.slow  # a process of its own imports torch again
+@pytest.mark.slow
 def test_a_task_trains_the_same_in_another_process():
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPool(1)
+    try:
         there = pool.submit(error_in_worker, LINEAR).result()
+    finally:
+        pool.close()
     assert there == error_in_worker(LINEAR) < 0.9
 
 
