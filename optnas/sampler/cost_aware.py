@@ -50,8 +50,8 @@ class CostAwareSampler(BaseSampler):
     network does not take may then reach `cost_of`.
 
     Raises:
-        UsageError: If both a space and networks are given, or a number is too small; when a trial asks, if no
-            cost is an objective though there are several, or no network is within the limits.
+        UsageError: If both a space and networks are given, or no network, or a number is too small; when a
+            trial asks, if no cost is an objective though there are several, or no network is within the limits.
     """
 
     def __init__(
@@ -68,6 +68,8 @@ class CostAwareSampler(BaseSampler):
     ) -> None:
         if space is not None and networks is not None:
             raise UsageError("cost-aware sampler: expected a space or networks, got both")
+        if networks is not None and not networks:
+            raise UsageError("cost-aware sampler: expected at least one network, got none")
         if startup < 2 or candidates < 16:
             raise UsageError(
                 "cost-aware sampler: expected startup of at least 2 and candidates of at least 16, "

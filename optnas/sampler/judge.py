@@ -44,7 +44,7 @@ class Model:
     Errors crowd near the best and have a long tail, so a Gaussian process sees log(loss - origin). How far the
     origin lies below the best decides what is believed: near, and a slightly better network is hard to
     imagine; far, and the bad ones rule the scale. Neither is right everywhere, so the model is an equal
-    mixture of processes with different origins.
+    mixture over origins.
 
     Args:
         features: Of n networks.
@@ -54,27 +54,19 @@ class Model:
     def __init__(self, features: Features, losses: Array) -> None:
         losses = np.minimum(losses, _CAP)
         best, median = float(losses.min()), float(np.median(losses))
-        self._origins = [best - shift * (median - best or 1.0) for shift in _SHIFTS]
-        self._processes: list[GaussianProcess] = []
-        for origin in self._origins:
-            start = self._processes[0] if self._processes else None
-            self._processes.append(GaussianProcess(features, np.log(losses - origin), start))
+        self._origins = best - np.array(_SHIFTS) * (median - best or 1.0)
+        self._process = GaussianProcess(features, np.log(losses[:, None] - self._origins))
 
     def predict(self, features: Features) -> Mixture:
         """What a training of each network would tell: its noise is part of it."""
-        parts = []
-        for origin, process in zip(self._origins, self._processes, strict=True):
-            mean, std = process.predict(features)
-            parts.append(Prediction(mean, np.hypot(std, process.noise_std), origin))
+        mean, std = self._process.predict(features)
+        std = np.hypot(std, self._process.noise_std)
+        parts = (Prediction(mean[:, i], std[:, i], float(origin)) for i, origin in enumerate(self._origins))
         return Mixture(tuple(parts))
 
     def believe(self, features: Features) -> Array:
         """Take what is expected for results, and return it: (m,)."""
-        believed = [
-            origin + np.exp(process.believe(features))
-            for origin, process in zip(self._origins, self._processes, strict=True)
-        ]
-        return np.asarray(np.mean(believed, axis=0))
+        return np.asarray((self._origins + np.exp(self._process.believe(features))).mean(axis=1))
 
 
 class Judge:

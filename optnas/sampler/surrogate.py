@@ -37,38 +37,31 @@ _STRENGTHS = 5
 class GaussianProcess:
     """Fitted at construction to networks that are finished.
 
+    It can describe one thing in several units at once (an error and its logarithm, say), with the same
+    hyperparameters: those that suit the units best on average.
+
     Args:
         features: Of n networks.
-        targets: (n,) what was learned of them, in any unit.
-        start: A process of the same networks whose hyperparameters are near.
+        targets: (n, q) what was learned of them in q units.
     """
 
-    def __init__(self, features: Features, targets: Array, start: GaussianProcess | None = None) -> None:
+    def __init__(self, features: Features, targets: Array) -> None:
         self._features = features
-        self._centre = float(targets.mean())
-        self._scale = float(targets.std()) or 1.0
+        self._centre, self._scale = targets.mean(axis=0), targets.std(axis=0)
+        self._scale[self._scale == 0] = 1.0
         self._targets = (targets - self._centre) / self._scale
         rows = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), _FIT_LIMIT)).round().astype(int))
-        self._theta: Array = _fit(features[rows], self._targets[rows], None if start is None else start._theta)
+        self._theta = _fit(features[rows], self._targets[rows])
         self._condition()
 
     @property
-    def noise_std(self) -> float:
-        """The estimated standard deviation of a target about what is repeatable of it, in its unit."""
-        return float(np.exp(self._theta[-1] / 2)) * self._scale
-
-    def evidence(self, targets: Array) -> float:
-        """The log density of other targets (n,) of the same networks, up to a constant that they share.
-
-        With the hyperparameters as they are, but for the scale, which is the likeliest for these targets.
-        """
-        centred = targets - targets.mean()
-        spread = max(float(centred @ cho_solve((self._factor, True), centred)), 1e-300)
-        return -0.5 * len(targets) * float(np.log(spread))
+    def noise_std(self) -> Array:
+        """(q,) the estimated standard deviation of a target about what is repeatable of it."""
+        return np.asarray(np.exp(self._theta[-1] / 2) * self._scale)
 
     def predict(self, features: Features) -> tuple[Array, Array]:
-        """Mean and standard deviation of what is repeatable, (m,) each, in the unit of the targets."""
-        means, stds = [np.empty(0)], [np.empty(0)]
+        """Mean and standard deviation of what is repeatable, (m, q) each."""
+        means, stds = [np.empty((0, len(self._scale)))], [np.empty(0)]
         step = max(1, _CHUNK // len(self._features))
         for start in range(0, len(features), step):
             part = features[start : start + step]
@@ -77,10 +70,10 @@ class GaussianProcess:
             explained = solve_triangular(self._factor, cross.T, lower=True, check_finite=False)
             variance = _variance(self._theta, part) - np.einsum("ij,ij->j", explained, explained)
             stds.append(np.sqrt(np.maximum(variance, _JITTER)))
-        return np.concatenate(means) * self._scale + self._centre, np.concatenate(stds) * self._scale
+        return np.concatenate(means) * self._scale + self._centre, np.concatenate(stds)[:, None] * self._scale
 
     def believe(self, features: Features) -> Array:
-        """Take the predictions of networks still in training for their results; returns these (m,).
+        """Take the predictions of networks still in training for their results; returns these, (m, q).
 
         The mean stays as it is everywhere, and the uncertainty near those networks goes: what another worker
         should propose next ("kriging believer", Ginsbourger et al. 2010).
@@ -98,7 +91,7 @@ class GaussianProcess:
         self._weights = cho_solve((self._factor, True), self._targets)
 
 
-def _fit(features: Features, targets: Array, start: Array | None) -> Array:
+def _fit(features: Features, targets: Array) -> Array:
     """The logarithms of all hyperparameters, (5 + d + c + 1,)."""
     count, choices = features.choices.shape
     alike = list(similarities(features, features))
@@ -106,6 +99,8 @@ def _fit(features: Features, targets: Array, start: Array | None) -> Array:
     similar = sum(alike, np.zeros((count, count))) / max(1, choices)
     parts = np.array([similar, similar**2, *linear]).reshape(_STRENGTHS - 1, -1)
     apart = np.array([1.0 - one for one in alike] + costs).reshape(-1, count * count)
+    # The log density of a unit is that of one column; their mean is that of this matrix.
+    targets = targets / np.sqrt(targets.shape[1])
     centre, width = _prior(choices, len(costs))
 
     def loss(theta: Array) -> tuple[float, Array]:
@@ -118,9 +113,9 @@ def _fit(features: Features, targets: Array, start: Array | None) -> Array:
         inverse = np.tril(lower) + np.tril(lower, -1).T
         solved = inverse @ targets
         deviation = (theta - centre) / width
-        value = 0.5 * targets @ solved + np.log(np.diag(factor)).sum() + 0.5 * deviation @ deviation
+        value = 0.5 * np.vdot(targets, solved) + np.log(np.diag(factor)).sum() + 0.5 * deviation @ deviation
         # The derivative by a hyperparameter is the sum of `slope` times that of the covariance.
-        slope = 0.5 * (inverse - np.outer(solved, solved)).ravel()
+        slope = 0.5 * (inverse - solved @ solved.T).ravel()
         by_decay = slope * decay
         gradient = np.concatenate(
             [
@@ -134,8 +129,7 @@ def _fit(features: Features, targets: Array, start: Array | None) -> Array:
 
     bounds = list(zip(centre - 4 * width, centre + 4 * width, strict=True))
     options = {"maxiter": _ITERATIONS}
-    first = centre if start is None else start
-    result = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    result = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return np.asarray(result.x)
 
 

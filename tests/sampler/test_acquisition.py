@@ -6,7 +6,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from optnas.sampler.acquisition import Prediction, expected_improvement, nondominated_boxes
+from optnas.sampler.acquisition import Mixture, Prediction, expected_improvement, nondominated_boxes
 
 
 def front_of(count: int, objectives: int, seed: int = 0) -> np.ndarray:
@@ -92,6 +92,21 @@ def test_certain_predictions_give_the_improvement_itself() -> None:
         nondominated_boxes(front, reference), {1: np.array([0.5])}, {0: Prediction(np.array([0.4]), np.array([1e-9]))}
     )
     assert got[0] == pytest.approx(0.2 * 0.3, rel=1e-6)
+
+
+def test_a_mixture_improves_as_much_as_its_parts_on_average() -> None:
+    boxes = nondominated_boxes(front_of(10, 3), np.full(3, 1.1))
+    known = {1: np.array([0.1, 0.4]), 2: np.array([0.3, 0.2])}
+    parts = (
+        Prediction(np.array([0.2, 0.4]), np.array([0.1, 0.3])),
+        Prediction(np.array([-1.0, 0.0]), np.array([0.5, 0.2]), origin=-0.3),
+    )
+    each = [expected_improvement(boxes, known, {0: part}) for part in parts]
+    np.testing.assert_allclose(
+        expected_improvement(boxes, known, {0: Mixture(parts)}), np.mean(each, axis=0), rtol=1e-12
+    )
+    # Medians 0.2 and -0.3 + 1/e, 0.4 and 0.7.
+    np.testing.assert_allclose(Mixture(parts).median, [(0.2 - 0.3 + np.exp(-1)) / 2, 0.55])
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

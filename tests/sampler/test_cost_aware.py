@@ -330,7 +330,9 @@ def test_costs_for_all_objectives_are_refused() -> None:
         study.optimize(lambda trial: train(trial)[0], n_trials=1)
 
 
-@pytest.mark.parametrize("settings", [{"networks": []}, {"startup": 1}, {"candidates": 3}])
+@pytest.mark.parametrize(
+    "settings", [{"networks": [{"depth": 1}]}, {"space": None, "networks": []}, {"startup": 1}, {"candidates": 3}]
+)
 def test_bad_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="cost-aware sampler: expected"):
         make(**settings)

@@ -25,6 +25,10 @@ def features_of(count: int, seed: int = 0) -> tuple[Features, np.ndarray, np.nda
     return Encoding(networks, costs, {})(networks, costs), choices, np.log(costs[:, 0])
 
 
+def column(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, dtype=float)[:, None]
+
+
 def test_similarities_by_hand() -> None:
     features = Encoding(NETWORKS, np.ones((3, 1)), DISTRIBUTIONS)(NETWORKS, np.ones((3, 1)))
     a, b, n, r = similarities(features, features)
@@ -60,17 +64,27 @@ def test_learns_an_additive_function_from_few() -> None:
     features, choices, logs = features_of(140)
     effects = np.random.default_rng(1).normal(size=(6, 3))
     target = sum(effects[i][choices[:, i]] for i in range(6)) - 2 * logs
-    process = GaussianProcess(features[:60], target[:60])
-    mean, std = process.predict(features[60:])
+    process = GaussianProcess(features[:60], column(target[:60]))
+    mean, std = (part[:, 0] for part in process.predict(features[60:]))
     assert np.sqrt(np.mean((mean - target[60:]) ** 2)) < 0.1 * target.std()
     assert np.mean(np.abs(mean - target[60:]) < 3 * np.hypot(std, process.noise_std)) > 0.95
+
+
+def test_several_units_share_hyperparameters_only() -> None:
+    """Twice the same unit, once turned and stretched: the same process as with one."""
+    features, choices, _ = features_of(50)
+    target = column(choices[:, 0] * choices[:, 1])
+    mean, std = GaussianProcess(features[:30], target[:30]).predict(features[30:])
+    both = GaussianProcess(features[:30], np.hstack([target, 5 - 3 * target])[:30])
+    np.testing.assert_allclose(both.predict(features[30:])[0], np.hstack([mean, 5 - 3 * mean]), atol=1e-3)
+    np.testing.assert_allclose(both.predict(features[30:])[1], np.hstack([std, 3 * std]), rtol=1e-2)
 
 
 def test_estimates_the_noise() -> None:
     features, choices, _ = features_of(200)
     noise = np.random.default_rng(1).normal(0, 0.3, 200)
-    process = GaussianProcess(features, choices[:, 0] + 0.5 * choices[:, 1] + noise)
-    assert process.noise_std == pytest.approx(0.3, rel=0.2)
+    process = GaussianProcess(features, column(choices[:, 0] + 0.5 * choices[:, 1] + noise))
+    assert process.noise_std[0] == pytest.approx(0.3, rel=0.2)
 
 
 def test_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +96,7 @@ def test_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
         return type("Result", (), {"x": start})
 
     monkeypatch.setattr(surrogate, "minimize", capture)
-    GaussianProcess(features, choices[:, 0] - logs)
+    GaussianProcess(features, np.column_stack([choices[:, 0] - logs, choices[:, 1] ** 2]))
     loss, start = losses[0]
     point = start + np.random.default_rng(2).normal(0, 0.3, len(start))
     for index, slope in enumerate(loss(point)[1]):
@@ -93,7 +107,7 @@ def test_gradient_is_that_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_belief_keeps_the_mean_and_takes_the_uncertainty() -> None:
     features, choices, _ = features_of(60)
-    process = GaussianProcess(features[:40], choices[:40, 0] * choices[:40, 1] + 0.0)
+    process = GaussianProcess(features[:40], column(choices[:40, 0] * choices[:40, 1]))
     before, wide = process.predict(features[40:])
     believed = process.believe(features[40:45])
     after, narrow = process.predict(features[40:])
@@ -105,13 +119,13 @@ def test_belief_keeps_the_mean_and_takes_the_uncertainty() -> None:
 
 def test_equal_targets_and_single_network_are_no_error() -> None:
     features, _, _ = features_of(5)
-    np.testing.assert_allclose(GaussianProcess(features, np.full(5, 2.0)).predict(features)[0], 2.0)
-    np.testing.assert_allclose(GaussianProcess(features[:1], np.array([3.0])).predict(features)[0], 3.0)
+    np.testing.assert_allclose(GaussianProcess(features, np.full((5, 1), 2.0)).predict(features)[0], 2.0)
+    np.testing.assert_allclose(GaussianProcess(features[:1], np.full((1, 1), 3.0)).predict(features)[0], 3.0)
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     features, choices, _ = features_of(50)
-    process = GaussianProcess(features, choices[:, 0] + 0.0)
+    process = GaussianProcess(features, column(choices[:, 0]))
     whole = process.predict(features)
     monkeypatch.setattr(surrogate, "_CHUNK", 200)
     np.testing.assert_allclose(process.predict(features), whole, rtol=1e-9)
