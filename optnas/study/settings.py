@@ -38,10 +38,10 @@ class Settings:
     """What to minimise: error and costs known before training, separated by commas."""
     constraints: Sequence[str] = ()
     """A budget such as "params<=100k"; a network over it is never trained. May be given several times."""
-    sampler: str = "tpe"
-    """Who proposes networks: tpe, nsga2 or random."""
+    sampler: str = "cost-aware"
+    """Who proposes networks: cost-aware, tpe, nsga2, evolution or random."""
     population: int = 20
-    """Size of a generation of nsga2; for tpe, how many random trials come first."""
+    """Size of a generation of nsga2 or of what evolution breeds from; for tpe, how many random trials come first."""
     pruner: str = "dominance"
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0
