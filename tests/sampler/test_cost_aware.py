@@ -168,9 +168,7 @@ def test_no_proposal_is_beyond_the_limits() -> None:
 
 
 def test_limits_that_one_network_in_thousands_meets() -> None:
-    sampler = CostAwareSampler(
-        many_cost, space=many, startup=4, candidates=64, excess=lambda costs: costs["macs"] - 20
-    )
+    sampler = CostAwareSampler(many_cost, space=many, startup=4, candidates=64, excess=lambda costs: costs["macs"] - 20)
     study = tower_study(sampler)
     for _ in range(8):
         trial = study.ask()
