@@ -369,7 +369,7 @@ def test_an_exhausted_space_is_a_finished_search(capsys, tmp_path, monkeypatch):
     )
     assert main(["search", "--space", "./my_tiny_space.py:build", "--trials", "9", *QUICK]) == 0
     out = capsys.readouterr().out
-    assert "ended early: 50 proposals in a row brought no network to train" in out
+    assert "ended: 50 proposals in a row brought no network to train" in out
     assert "front of digits" in out
 
 

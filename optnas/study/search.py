@@ -87,7 +87,7 @@ class Watcher:
 
 
 def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
-    """Search networks for an image data set until the study holds `trials` trained ones.
+    """Search networks for an image data set until the study holds `trials` trained ones, or the time is over.
 
     Takes the settings of `optnas.study.settings.Settings` by name, for example `data="digits"`, `trials=40`,
     `objectives=("error", "macs")`, `constraints=("params<=100000",)`. A study of that name goes on where it
@@ -102,6 +102,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # What can be known to be wrong is refused before a file is made.
     settings = settings_from(given)
+    ending = settings.ending
     name = settings.study_name
     storage = open_storage(settings.storage)
     with one_thread(), closing(watcher), coordinate(settings.storage, name):
@@ -127,7 +128,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             watcher.start(study, settings)
             stopped = ""
             try:
-                run(study, objective, executor, settings.trials, watcher)
+                run(study, objective, executor, settings.limit, watcher, ending)
             except SearchStopped as error:
                 stopped = str(error)
     return SearchResult(study, settings, stopped)

@@ -19,9 +19,15 @@ from optnas.objective import check_objectives
 from optnas.prune import is_audited, make_pruner
 from optnas.sampler import check_sampler
 from optnas.space import Space, space_name
+from optnas.study.ending import Ending, after, never, parse_duration
 from optnas.task import ImageTask
 
 __all__ = ["Settings", "explanations", "settings_from"]
+
+
+_TRIALS = 40
+#: Not every setting is one of the study: how far to go and on how many processes is said anew by each call.
+_OF_THE_CALL = ("trials", "time", "workers", "storage")
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,11 @@ class Settings:
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0
     """Share of trials that are trained to the end even if the pruner says stop, to measure what it loses."""
-    trials: int = 40
-    """How many trained networks the study holds at the end, those of earlier runs counted."""
+    trials: int | None = None
+    """How many trained networks the study holds at the end, those of earlier runs counted; by default 40, or no
+    limit where time ends the search."""
+    time: str | None = None
+    """Begin no training after so long, such as 90s, 30m or 8h; what is in training then is finished."""
     epochs: int | None = None
     """Epochs of each training; by default what suits the data."""
     batch_size: int | None = None
@@ -84,6 +93,8 @@ class Settings:
         check_sampler(self.sampler)
         make_pruner(self.pruner)
         is_audited(0, 0, self.audit)
+        if self.time is not None:
+            parse_duration(self.time)
         for name, least in (("trials", 1), ("population", 2), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
@@ -113,6 +124,16 @@ class Settings:
             tune=tuple(self.tune),
             split_seed=self.seed,
         )
+
+    @property
+    def limit(self) -> int | None:
+        """How many trained networks the study holds at most; None for no limit."""
+        return self.trials or (None if self.time else _TRIALS)
+
+    @property
+    def ending(self) -> Ending:
+        """What ends the search before it reaches the limit; the clock begins to run here."""
+        return after(parse_duration(self.time)) if self.time else never
 
     @property
     def study_name(self) -> str:
@@ -155,8 +176,7 @@ def settings_from(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         if name not in known:
             close = get_close_matches(name, known, 1)
             raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
-    # Not every setting is one of the study: how far to go and on how many processes is this call's.
-    kept = {k: v for k, v in (stored or {}).items() if k in known and k not in ("trials", "workers", "storage")}
+    kept = {k: v for k, v in (stored or {}).items() if k in known and k not in _OF_THE_CALL}
     merged = kept | {name: value for name, value in given.items() if value is not None}
     for name in ("objectives", "constraints", "tune"):
         if isinstance(merged.get(name), str):
