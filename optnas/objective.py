@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,7 +20,8 @@ from torch import nn
 from optnas.cost import BLOCKWISE, COSTS, EXACT, BlockCounter, Constraint, Prices
 from optnas.errors import UsageError
 from optnas.prune import Finished, NoPruner, Pruner, Stopper, finished_trials, is_audited
-from optnas.sampler import derive_seed, make_sampler
+from optnas.sampler import Experience, derive_seed, make_sampler
+from optnas.sampler.warm import silent
 from optnas.space import Build, Choices, ReplayTrial, Space, bind_space, fingerprint
 from optnas.space.graph import fixed_seed
 from optnas.task import Task
@@ -190,8 +191,20 @@ class Objective:
         """For `optuna.create_study`."""
         return ["minimize"] * len(self.objectives)
 
-    def sampler(self, name: str, population: int = 20) -> BaseSampler:
+    def sampler(
+        self,
+        name: str,
+        population: int = 20,
+        experience: Experience | None = None,
+        say: Callable[[str], None] = silent,
+    ) -> BaseSampler:
         """The sampler of that name, told what this objective knows of networks before they are trained.
+
+        Args:
+            name: One of `optnas.sampler.SAMPLERS`.
+            population: See `make_sampler`.
+            experience: What another study learned of networks of this space.
+            say: Told when the experience proves no help.
 
         Raises:
             UsageError: As `make_sampler`.
@@ -204,6 +217,8 @@ class Objective:
             cost_of=self.foresee,
             excess=self.excess,
             objectives=self.objectives,
+            experience=experience,
+            say=say,
         )
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:

@@ -82,6 +82,7 @@ class Watch(Watcher):
         goes_on = f", goes on from {self._before}" if self._before else ""
         until = [] if self._target is None else [f"{self._target} trained networks in all"]
         until += [f"{settings.time} of time"] if settings.time else []
+        until += [f"less than {settings.until_stagnant:.2%} to gain"] if settings.until_stagnant else []
         self.say(f"study {study.study_name}: {' or '.join(until)}{goes_on}")
         if self._console.is_terminal:
             # Drawn anew four times a second, so that the clock runs while networks train.

@@ -5,11 +5,13 @@ from optnas.sampler.evolution import EvolutionSampler
 from optnas.sampler.planner import NothingToPropose
 from optnas.sampler.presets import SAMPLERS, check_sampler, make_sampler
 from optnas.sampler.seeded import SeededSampler, derive_seed
+from optnas.sampler.warm import Experience
 
 __all__ = [
     "SAMPLERS",
     "CostAwareSampler",
     "EvolutionSampler",
+    "Experience",
     "NothingToPropose",
     "SeededSampler",
     "check_sampler",

@@ -9,12 +9,13 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import BaseTrial, FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
 
 from optnas.errors import UsageError
 from optnas.sampler.candidates import build_of
 from optnas.sampler.draw import allows, draw
-from optnas.sampler.planner import CostOf, Excess, Planner
+from optnas.sampler.planner import CostOf, Excess, NothingToPropose, Planner
+from optnas.sampler.warm import Experience, silent
 from optnas.space import Choices
 
 __all__ = ["CostAwareSampler"]
@@ -46,6 +47,9 @@ class CostAwareSampler(BaseSampler):
         seed: The study's seed.
         startup: How many trainings are spread at random before the model chooses.
         candidates: About how many networks are compared for a proposal from a space that is too large to list.
+        experience: What another study (other data, another device) learned of networks that this space has too. A
+            model of it is one more thing known of each network beforehand, until it proves no help.
+        say: Told when the experience is given up.
 
     With neither space nor networks, choices are learned from the trials so far; params of a branch that a
     network does not take may then reach `cost_of`.
@@ -66,6 +70,8 @@ class CostAwareSampler(BaseSampler):
         seed: int = 0,
         startup: int = 10,
         candidates: int = 512,
+        experience: Experience | None = None,
+        say: Callable[[str], None] = silent,
     ) -> None:
         if space is not None and networks is not None:
             raise UsageError("cost-aware sampler: expected a space or networks, got both")
@@ -79,6 +85,7 @@ class CostAwareSampler(BaseSampler):
         self._cost_of, self._excess = cost_of, excess
         self._space, self._networks = space, networks
         self._objectives = objectives
+        self._experience, self._say = experience, say
         self._seed, self._startup, self._candidates = seed, startup, candidates
         self._plans: dict[int, Choices] = {}
         self._planner: Planner | None = None
@@ -95,6 +102,22 @@ class CostAwareSampler(BaseSampler):
 
     def reseed_rng(self) -> None:
         """Nothing to do: parallel workers hold trials of different numbers."""
+
+    def expected_gain(self, study: Study) -> float | None:
+        """How much the next training is expected to add to the study's hypervolume, as a share of it.
+
+        From the same model that proposes. None while there is none: among the first trainings, or where there is
+        no network left.
+        """
+        trial = create_trial(state=TrialState.RUNNING)
+        trial.number = len(study.get_trials(deepcopy=False))
+        with self._lock:
+            planner = self._planner_of(study)
+            try:
+                planner.plan(study, trial, self._plans)
+            except NothingToPropose:
+                return None
+            return None if planner.judge is None else planner.judge.gain
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing where a space or networks are given, else all choices that finished trials made.
@@ -134,17 +157,22 @@ class CostAwareSampler(BaseSampler):
 
     def _planned(self, study: Study, trial: FrozenTrial) -> Choices:
         if trial.number not in self._plans:
-            if self._planner is None:
-                names = self._objectives or study.metric_names
-                space = self._space or self._networks or build_of(self._choices)
-                self._planner = Planner(
-                    self._cost_of,
-                    space,
-                    list(names or (f"value{index}" for index in range(len(study.directions)))),
-                    self._excess,
-                    self._seed,
-                    self._startup,
-                    self._candidates,
-                )
-            self._plans[trial.number] = self._planner.plan(study, trial, self._plans)
+            self._plans[trial.number] = self._planner_of(study).plan(study, trial, self._plans)
         return self._plans[trial.number]
+
+    def _planner_of(self, study: Study) -> Planner:
+        if self._planner is None:
+            names = self._objectives or study.metric_names
+            space = self._space or self._networks or build_of(self._choices)
+            self._planner = Planner(
+                self._cost_of,
+                space,
+                list(names or (f"value{index}" for index in range(len(study.directions)))),
+                self._excess,
+                self._seed,
+                self._startup,
+                self._candidates,
+                self._experience,
+                self._say,
+            )
+        return self._planner

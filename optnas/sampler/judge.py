@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import moocore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,6 +96,7 @@ class Judge:
         self._front = self._scale(history.losses[history.feasible])
         self._models = self._fit()
         self._reference = self._worst()
+        self._improvement = 0.0
         for params in history.pending:
             self._take(catalogue.rows([params]))
 
@@ -114,7 +116,15 @@ class Judge:
             known = {column: values[kept] for column, values in known.items()}
             unknown = {column: prediction[kept] for column, prediction in unknown.items()}
         improvement = expected_improvement(boxes, known, unknown)
+        self._improvement = float(improvement.max(initial=0.0))
         return np.asarray(rows[kept[np.argsort(-improvement, kind="stable")[:count]]])
+
+    @property
+    def gain(self) -> float:
+        """What the best candidate that was ranked last is expected to add to the hypervolume, as a share of it."""
+        inside = self._front[(self._front < self._reference).all(axis=1)]
+        covered = float(moocore.hypervolume(inside, ref=self._reference)) if len(inside) else 0.0
+        return self._improvement / covered if covered > 0 else float("inf")
 
     def choose(self, rows: Rows) -> int:
         """The best candidate, after those that blind trials take: they choose now, from the same history."""

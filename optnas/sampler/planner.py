@@ -16,6 +16,7 @@ from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, Rows, key
 from optnas.sampler.history import History, read_history
 from optnas.sampler.judge import Judge
 from optnas.sampler.seeded import derive_seed
+from optnas.sampler.warm import Experience, Forecast, helps, silent
 from optnas.space import Choices
 
 __all__ = ["CostOf", "Excess", "NothingToPropose", "Planner"]
@@ -58,18 +59,28 @@ class Planner:
         seed: int,
         startup: int,
         candidates: int,
+        experience: Experience | None = None,
+        say: Callable[[str], None] = silent,
     ) -> None:
         self._cost_of, self._excess = cost_of, excess
         self._seed, self._startup, self._candidates = seed, startup, candidates
         self._explorer = Explorer(space, seed) if callable(space) else None
+        self._distributions = self._explorer.distributions if self._explorer else {}
         first = list(space) if not callable(space) else self._draw(candidates // 2)
         self._cost_names = self._name_costs(first, names)
         self._known = {names.index(name): i for i, name in enumerate(self._cost_names) if name in names}
+        self._forecast = None if experience is None else Forecast(experience, self._costs, self._distributions)
+        self._experience, self._say = experience, say
+        self._examined = 0
         self._catalogue = self._open(first)
+        self.judge: Judge | None = None
+        """The one that chose the last plan; None where none was needed."""
 
     def plan(self, study: Study, trial: FrozenTrial, plans: Mapping[int, Choices]) -> Choices:
         """The network for a trial; `plans` are those of trials that run in this process."""
         history = read_history(study, trial.number, plans)
+        self._examine(history)
+        self.judge = None
         seed = derive_seed(self._seed, trial.number)
         rows = self._fresh(self._pool(history, seed), history, trial)
         if not len(rows):
@@ -78,6 +89,7 @@ class Planner:
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
         judge = Judge(self._catalogue, history, self._known, signs, self._startup)
+        self.judge = judge
         best = judge.best(rows)
         for _ in range(_ROUNDS if self._explorer else 0):
             # In a large space there are better ones beside the best that were drawn.
@@ -105,6 +117,8 @@ class Planner:
         if self._explorer is not None and self._catalogue.trim():
             self._explorer.forget()
         first = self._catalogue.networks[: len(self._catalogue.first)]
+        if self._forecast is not None:
+            first = first + self._forecast.networks
         if self._explorer is None or not len(history.losses):
             return first
         parents = [self._catalogue.networks[row] for row in self._catalogue.rows(history.front()) if row >= 0]
@@ -113,16 +127,18 @@ class Planner:
         return first + mutants + self._explorer.crosses(parents, self._candidates // 8, seed)
 
     def _spread(self, rows: Rows, history: History, seed: int) -> int:
-        """A random candidate from the part of the costs' range whose turn it is.
+        """A candidate from the part of the costs' range whose turn it is: at random, or the best by the forecast.
 
         Candidates are ranked by their mean rank over the costs and cut into as many equal parts as there are
         first trainings; the study's seed shuffles the turns.
         """
-        costs = self._catalogue.costs(rows)
+        costs = self._catalogue.costs(rows)[:, : len(self._cost_names)]
         ranks = costs.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable").sum(axis=1)
         parts = np.array_split(np.argsort(ranks, kind="stable"), min(self._startup, len(rows)))
         turns = np.random.default_rng([self._seed, 4]).permutation(len(parts))
         part = parts[turns[(len(history.tried) + history.blind) % len(parts)]]
+        if self._forecast is not None:
+            return int(min(rows[part], key=lambda row: self._catalogue.costs(row)[-1]))
         return int(rows[np.random.default_rng(seed).choice(part)])
 
     def _last_resort(self, history: History, trial: FrozenTrial, seed: int) -> Choices:
@@ -144,10 +160,10 @@ class Planner:
         return catalogue.networks[int(generator.choice(again or allowed))]
 
     def _open(self, first: list[Choices]) -> Catalogue:
-        distributions = self._explorer.distributions if self._explorer else {}
         if self._excess is not None and self._explorer is not None and self._explorer.everything is None:
             first = self._approach(first, self._excess)
-        return Catalogue(first, self._price, len(self._cost_names), distributions)
+        width = len(self._cost_names) + (self._forecast is not None)
+        return Catalogue(first, self._price, width, self._distributions)
 
     def _approach(self, first: list[Choices], excess: Excess) -> list[Choices]:
         """The first networks, and mutants of those nearest to the limits while few are within."""
@@ -193,7 +209,39 @@ class Planner:
         if costs is None:
             return None
         values = np.array([costs[name] for name in self._cost_names], dtype=float)
+        if self._forecast is not None:
+            # One more thing that is known beforehand and may tell of the error.
+            values = np.append(values, self._forecast(network, values))
         return values, self._excess is None or self._excess(costs) <= 0
+
+    def _costs(self, network: Choices) -> Array | None:
+        """Of a network that may be of another space."""
+        try:
+            costs = self._cost_of(network)
+        except KeyError:
+            return None
+        return None if costs is None else np.array([costs[name] for name in self._cost_names], dtype=float)
+
+    def _examine(self, history: History) -> None:
+        """Give the forecast up if it makes the errors of this study harder to predict.
+
+        It is asked after as many trainings as come first, twice as many and so on, always of the first ones, so
+        that a new process comes to the same decision.
+        """
+        learned = min(set(range(history.losses.shape[1])) - set(self._known))
+        count = max(self._startup, 2 * self._examined)
+        while self._forecast is not None and count <= len(history.finished):
+            rows = self._catalogue.rows([trial.params for trial in history.finished[:count]])
+            errors = history.losses[:count, learned]
+            if not helps(self._catalogue.features(rows[rows >= 0]), errors[rows >= 0]):
+                assert self._experience is not None
+                self._say(
+                    f"the warm start from study {self._experience.study} ends after {count} trainings: their errors "
+                    "are easier to predict without it"
+                )
+                self._forecast = None
+                self._catalogue = self._open(self._catalogue.networks[: len(self._catalogue.first)])
+            self._examined, count = count, 2 * count
 
 
 def _agrees(network: Choices, fixed: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from optnas.sampler.evolution import EvolutionSampler
 from optnas.sampler.planner import CostOf, Excess
 from optnas.sampler.pruned import CountingPruned
 from optnas.sampler.seeded import SeededSampler
+from optnas.sampler.warm import Experience, silent
 
 __all__ = ["SAMPLERS", "check_sampler", "make_sampler"]
 
@@ -73,6 +74,8 @@ def make_sampler(
     cost_of: CostOf | None = None,
     excess: Excess | None = None,
     objectives: Sequence[str] | None = None,
+    experience: Experience | None = None,
+    say: Callable[[str], None] = silent,
 ) -> BaseSampler:
     """The sampler of that name, safe to resume.
 
@@ -90,10 +93,14 @@ def make_sampler(
     check_sampler(name)
     if population < 2:
         raise UsageError(f"population: expected at least 2, got {population}")
+    if experience is not None and name != "cost-aware":
+        raise UsageError(f"warm start: expected sampler cost-aware, got {name}")
     if name == "evolution":
         return EvolutionSampler(space, population=population, tournament=min(5, population), seed=seed)
     if name != "cost-aware":
         return SeededSampler(partial(_OPTUNAS[name], population=population), seed)
     if cost_of is None:
         raise UsageError("sampler cost-aware: expected cost_of, which tells what a network costs, got None")
-    return CostAwareSampler(cost_of, space=space, excess=excess, objectives=objectives, seed=seed)
+    return CostAwareSampler(
+        cost_of, space=space, excess=excess, objectives=objectives, seed=seed, experience=experience, say=say
+    )

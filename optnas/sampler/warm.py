@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
 
 from optnas.errors import UsageError
 from optnas.sampler.candidates import key_of
@@ -14,12 +15,16 @@ from optnas.sampler.encoding import Encoding, Features
 from optnas.sampler.surrogate import GaussianProcess
 from optnas.space import Choices
 
-__all__ = ["LEAST_SHARED", "Experience", "Forecast", "helps"]
+__all__ = ["LEAST_SHARED", "Experience", "Forecast", "helps", "silent"]
 
 Array = NDArray[np.float64]
 
 #: A forecast needs so many networks that both spaces have.
 LEAST_SHARED = 6
+
+
+def silent(text: str) -> None:
+    """Says nothing; unlike a lambda it can be pickled with a sampler."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,18 @@ class Forecast:
     Args:
         experience: Of the other study.
         cost_of: The costs of a network in the space of this study, None for one that is not of it.
+        distributions: Of the choices, as far as they are known.
 
     Raises:
         UsageError: If fewer than `LEAST_SHARED` networks of the experience are of this space.
     """
 
-    def __init__(self, experience: Experience, cost_of: Callable[[Choices], Array | None]) -> None:
+    def __init__(
+        self,
+        experience: Experience,
+        cost_of: Callable[[Choices], Array | None],
+        distributions: Mapping[str, BaseDistribution],
+    ) -> None:
         trained = zip(experience.networks, experience.errors, strict=True)
         priced = [(network, error, cost_of(network)) for network, error in trained]
         shared = [(network, error, costs) for network, error, costs in priced if costs is not None and error > 0]
@@ -59,7 +70,7 @@ class Forecast:
         self.networks = [network for network, _, _ in shared]
         """Those of the experience that are networks of this space."""
         costs = np.array([known for _, _, known in shared])
-        self._encoding = Encoding(self.networks, costs, {})
+        self._encoding = Encoding(self.networks, costs, distributions)
         logs = np.log([[error] for _, error, _ in shared])
         self._process = GaussianProcess(self._encoding(self.networks, costs), logs)
         self._known: dict[object, float] = {}

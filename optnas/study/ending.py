@@ -10,11 +10,12 @@ from optuna import Study
 
 from optnas.errors import UsageError
 
-__all__ = ["Ending", "after", "first_of", "never", "parse_duration"]
+__all__ = ["Ending", "after", "first_of", "never", "parse_duration", "stagnant"]
 
 #: Asked before each training; says why none is begun any more, or None.
 Ending = Callable[[Study], str | None]
 
+_PATIENCE = 3
 _UNITS = (3600, 60, 1)
 _DURATION = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -30,6 +31,28 @@ def after(seconds: float) -> Ending:
 
     def ending(study: Study) -> str | None:
         return "the time is over" if time.monotonic() - began >= seconds else None
+
+    return ending
+
+
+def stagnant(share: float, expected_gain: Callable[[Study], float | None]) -> Ending:
+    """Ends a search when a training is expected to add less than a share of the hypervolume, three times in a row.
+
+    Three times, because a model that is fitted anew after each training may be wrong for a moment.
+
+    Args:
+        share: Of the hypervolume, between 0 and 1.
+        expected_gain: Such as that of `CostAwareSampler`; asked again after each trial that has ended.
+    """
+    low, seen = 0, -1
+
+    def ending(study: Study) -> str | None:
+        nonlocal low, seen
+        ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+        if ended != seen:
+            seen, gain = ended, expected_gain(study)
+            low = low + 1 if gain is not None and gain < share else 0
+        return f"a training is expected to add less than {share:.2%} to the hypervolume" if low >= _PATIENCE else None
 
     return ending
 

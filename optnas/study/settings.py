@@ -19,7 +19,7 @@ from optnas.objective import check_objectives
 from optnas.prune import is_audited, make_pruner
 from optnas.sampler import check_sampler
 from optnas.space import Space, space_name
-from optnas.study.ending import Ending, after, never, parse_duration
+from optnas.study.ending import parse_duration
 from optnas.task import ImageTask
 
 __all__ = ["Settings", "explanations", "settings_from"]
@@ -27,7 +27,7 @@ __all__ = ["Settings", "explanations", "settings_from"]
 
 _TRIALS = 40
 #: Not every setting is one of the study: how far to go and on how many processes is said anew by each call.
-_OF_THE_CALL = ("trials", "time", "workers", "storage")
+_OF_THE_CALL = ("trials", "time", "until_stagnant", "workers", "storage")
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,20 @@ class Settings:
     """Who proposes networks: cost-aware, tpe, nsga2, evolution or random."""
     population: int = 20
     """Size of a generation of nsga2 or of what evolution breeds from; for tpe, how many random trials come first."""
+    warm_start: str | None = None
+    """A finished study in the same storage (other data, say, but networks of the same choices) from whose errors
+    the cost-aware sampler guesses those of this one, until that proves no help."""
     pruner: str = "dominance"
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0
     """Share of trials that are trained to the end even if the pruner says stop, to measure what it loses."""
     trials: int | None = None
     """How many trained networks the study holds at the end, those of earlier runs counted; by default 40, or no
-    limit where time ends the search."""
+    limit where time or stagnation ends the search."""
     time: str | None = None
     """Begin no training after so long, such as 90s, 30m or 8h; what is in training then is finished."""
+    until_stagnant: float | None = None
+    """Stop when a training is expected to add less than this share to the hypervolume, such as 0.001."""
     epochs: int | None = None
     """Epochs of each training; by default what suits the data."""
     batch_size: int | None = None
@@ -95,6 +100,8 @@ class Settings:
         is_audited(0, 0, self.audit)
         if self.time is not None:
             parse_duration(self.time)
+        if self.until_stagnant is not None and not 0 < self.until_stagnant < 1:
+            raise UsageError(f"until_stagnant: expected a share between 0 and 1, got {self.until_stagnant}")
         for name, least in (("trials", 1), ("population", 2), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
@@ -128,12 +135,7 @@ class Settings:
     @property
     def limit(self) -> int | None:
         """How many trained networks the study holds at most; None for no limit."""
-        return self.trials or (None if self.time else _TRIALS)
-
-    @property
-    def ending(self) -> Ending:
-        """What ends the search before it reaches the limit; the clock begins to run here."""
-        return after(parse_duration(self.time)) if self.time else never
+        return self.trials or (None if self.time or self.until_stagnant else _TRIALS)
 
     @property
     def study_name(self) -> str:

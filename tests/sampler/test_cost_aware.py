@@ -328,6 +328,22 @@ def test_costs_for_all_objectives_are_refused() -> None:
         study.optimize(lambda trial: train(trial)[0], n_trials=1)
 
 
+def test_less_and_less_is_expected_to_be_gained() -> None:
+    sampler = make()
+    study = tower_study(sampler)
+    expected = []
+    for _ in range(30):
+        expected.append(sampler.expected_gain(study))
+        study.optimize(train, n_trials=1)
+    assert expected[:6] == [None] * 6
+    assert all(gain is not None and 0 <= gain < 1 for gain in expected[6:])
+    assert max(expected[-3:]) < 0.2 * max(expected[6:9])
+    # It asks, and leaves no trace in the study.
+    undisturbed = tower_study(make())
+    undisturbed.optimize(train, n_trials=30)
+    assert [key(trial) for trial in study.trials] == [key(trial) for trial in undisturbed.trials]
+
+
 @pytest.mark.parametrize(
     "settings", [{"networks": [{"depth": 1}]}, {"space": None, "networks": []}, {"startup": 1}, {"candidates": 3}]
 )
