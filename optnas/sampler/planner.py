@@ -85,7 +85,7 @@ class Planner:
         rows = self._fresh(self._pool(history, seed), history, trial)
         if not len(rows):
             return self._last_resort(history, trial, seed)
-        if len(history.tried) < self._startup or len(history.losses) < min(self._startup, _INFORMED):
+        if len(history.tried) < self._spreads or len(history.losses) < min(self._startup, _INFORMED):
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
         judge = Judge(self._catalogue, history, self._known, signs, self._startup)
@@ -96,6 +96,11 @@ class Planner:
             near = [child for row in best[:_STARTS] for child in self._mutants(self._catalogue.networks[row], _MUTANTS)]
             best = judge.best(np.union1d(best, self._fresh(near, history, trial)))
         return self._catalogue.networks[judge.choose(best)]
+
+    @property
+    def _spreads(self) -> int:
+        """How many trainings are spread over the costs: few where a forecast says already what to expect."""
+        return self._startup if self._forecast is None else min(self._startup, _INFORMED)
 
     def _fresh(self, networks: Sequence[Choices], history: History, trial: FrozenTrial) -> Rows:
         """The rows of networks that are within the limits, were not tried and agree with enqueued params."""
@@ -134,7 +139,7 @@ class Planner:
         """
         costs = self._catalogue.costs(rows)[:, : len(self._cost_names)]
         ranks = costs.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable").sum(axis=1)
-        parts = np.array_split(np.argsort(ranks, kind="stable"), min(self._startup, len(rows)))
+        parts = np.array_split(np.argsort(ranks, kind="stable"), min(self._spreads, len(rows)))
         turns = np.random.default_rng([self._seed, 4]).permutation(len(parts))
         part = parts[turns[(len(history.tried) + history.blind) % len(parts)]]
         if self._forecast is not None:
