@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from optuna import Study, Trial, TrialPruned
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from torch import nn
 
 from optnas.cost import COSTS, EXACT, Constraint, Prices
@@ -249,6 +249,16 @@ class Objective:
             self._thresholds(trial.study, costs),
             is_audited(self.seed, trial.number, self.audit),
         )
+
+    def suggest(self, trial: BaseTrial) -> None:
+        """Make all choices of a trial and do nothing with them: what a sampler explores.
+
+        Raises:
+            Whatever the space raises while it builds.
+        """
+        with fixed_seed():
+            self.build(trial)
+        self.task.suggest(trial)
 
     def price(self, module: nn.Module) -> tuple[dict[str, float], str | None, str]:
         """The costs of a network, why it is refused (None if it is not), and its fingerprint.

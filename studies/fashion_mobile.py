@@ -55,7 +55,7 @@ settings = {"task": task.describe(), "space": "mobile", "budget": list(map(str, 
 pool = ProcessPool(arguments.workers)
 try:
     with coordinate(arguments.storage, "fashion"):
-        sampler = make_sampler("nsga2", arguments.seed)
+        sampler = make_sampler("nsga2", arguments.seed, space=objective.suggest)
         storage = open_storage(arguments.storage)
         study = open_study(storage, "fashion", objective.objectives, settings, sampler)
         # Train until the study holds so many networks; `study.optimize(objective, n_trials=...)` would do as

@@ -45,7 +45,9 @@ def seconds_a_trial(sampler: str, storage: str) -> list[float]:
     """Wall time between one trained network and the next, refused candidates included."""
     objective = Objective(mobile, NoTraining(), constraints=[parse_constraint("params<=150k")])
     study = optuna.create_study(
-        storage=open_storage(storage), directions=objective.directions, sampler=make_sampler(sampler, 0)
+        storage=open_storage(storage),
+        directions=objective.directions,
+        sampler=make_sampler(sampler, 0, space=objective.suggest),
     )
     moments = [time.perf_counter()]
     run(study, objective, InProcess(), arguments.trials, lambda event: event.kind == "trained" and mark(moments))

@@ -55,7 +55,8 @@ def search(seed: int, pruner: str, pool: ProcessPool) -> tuple[optuna.Study, flo
         seed=seed,
         pruner=make_pruner(pruner, arguments.epochs),
     )
-    study = optuna.create_study(directions=objective.directions, sampler=make_sampler(arguments.sampler, seed))
+    sampler = make_sampler(arguments.sampler, seed, space=objective.suggest)
+    study = optuna.create_study(directions=objective.directions, sampler=sampler)
     began = time.perf_counter()
     run(study, objective, pool, arguments.trials)
     return study, time.perf_counter() - began

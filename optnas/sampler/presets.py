@@ -1,4 +1,4 @@
-"""Optuna's samplers with the settings that fit a few dozen to a few hundred trainings of conditional spaces."""
+"""Samplers by name, with the settings that fit a few dozen to a few hundred trainings of conditional spaces."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ from difflib import get_close_matches
 from functools import partial
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import BaseTrial
 
 from optnas.errors import UsageError
-from optnas.sampler.pruned import CountingPruned
+from optnas.sampler.nsga2 import NSGA2Sampler
 from optnas.sampler.seeded import SeededSampler
 
 __all__ = ["SAMPLERS", "check_sampler", "make_sampler"]
 
 
-def _random(seed: int, population: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
+Build = Callable[[BaseTrial], object]
 
 
-def _nsga2(seed: int, population: int) -> BaseSampler:
-    return CountingPruned(NSGAIISampler(population_size=population, seed=seed))
+def _random(seed: int, population: int, space: Build | None) -> BaseSampler:
+    return SeededSampler(RandomSampler, seed)
 
 
-def _tpe(seed: int, population: int) -> BaseSampler:
+def _nsga2(seed: int, population: int, space: Build | None) -> BaseSampler:
+    return NSGA2Sampler(space, population=population, seed=seed)
+
+
+def _tpe(seed: int, population: int, space: Build | None) -> BaseSampler:
+    return SeededSampler(partial(_tpe_of_trial, population), seed)
+
+
+def _tpe_of_trial(population: int, seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         # Multivariate, or it repeats two networks of three; grouped, or conditional choices are drawn alone.
@@ -38,7 +46,7 @@ def _tpe(seed: int, population: int) -> BaseSampler:
         )
 
 
-SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+SAMPLERS: dict[str, Callable[[int, int, Build | None], BaseSampler]] = {
     "tpe": _tpe,
     "nsga2": _nsga2,
     "random": _random,
@@ -57,13 +65,16 @@ def check_sampler(name: str) -> None:
         raise UsageError(f"unknown sampler {name!r}: expected {', '.join(SAMPLERS)}{hint}")
 
 
-def make_sampler(name: str, seed: int, population: int = 20) -> BaseSampler:
+def make_sampler(name: str, seed: int, population: int = 20, space: Build | None = None) -> BaseSampler:
     """The sampler called `tpe`, `nsga2` or `random`, safe to resume.
 
     Args:
         name: One of `SAMPLERS`.
         seed: The study's seed.
-        population: The size of a generation of NSGA-II; for TPE, how many random trials come first.
+        population: How many trials can be parents in NSGA-II; for both it and TPE, how many random trials come
+            first.
+        space: Makes all choices of a trial, as `Objective.suggest` does; what it returns is not used. NSGA-II
+            explores it, so that conditional choices follow the parents.
 
     Raises:
         UsageError: If the name is unknown or the population is smaller than 2.
@@ -71,4 +82,4 @@ def make_sampler(name: str, seed: int, population: int = 20) -> BaseSampler:
     check_sampler(name)
     if population < 2:
         raise UsageError(f"population: expected at least 2, got {population}")
-    return SeededSampler(partial(SAMPLERS[name], population=population), seed)
+    return SAMPLERS[name](seed, population, space)

@@ -117,7 +117,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             name,
             objective.objectives,
             _identity(settings, objective),
-            make_sampler(settings.sampler, settings.seed, settings.population),
+            make_sampler(settings.sampler, settings.seed, settings.population, objective.suggest),
         )
         known = {"request": settings.plain(), "reference_ms": objective.prices.reference_ms, "reference": reference}
         for key, value in known.items():

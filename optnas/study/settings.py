@@ -41,7 +41,7 @@ class Settings:
     sampler: str = "tpe"
     """Who proposes networks: tpe, nsga2 or random."""
     population: int = 20
-    """Size of a generation of nsga2; for tpe, how many random trials come first."""
+    """How many trials can be parents in nsga2; for tpe too, how many random trials come first."""
     pruner: str = "dominance"
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0
