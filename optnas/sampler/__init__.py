@@ -1,6 +1,18 @@
 """WHO proposes the next network."""
 
+from optnas.sampler.cost_aware import CostAwareSampler
+from optnas.sampler.evolution import EvolutionSampler
+from optnas.sampler.planner import NothingToPropose
 from optnas.sampler.presets import SAMPLERS, check_sampler, make_sampler
 from optnas.sampler.seeded import SeededSampler, derive_seed
 
-__all__ = ["SAMPLERS", "SeededSampler", "check_sampler", "derive_seed", "make_sampler"]
+__all__ = [
+    "SAMPLERS",
+    "CostAwareSampler",
+    "EvolutionSampler",
+    "NothingToPropose",
+    "SeededSampler",
+    "check_sampler",
+    "derive_seed",
+    "make_sampler",
+]

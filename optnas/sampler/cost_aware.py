@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -14,7 +14,7 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from optnas.errors import UsageError
 from optnas.sampler.candidates import build_of
 from optnas.sampler.draw import allows, draw
-from optnas.sampler.planner import CostOf, Planner
+from optnas.sampler.planner import CostOf, Excess, Planner
 from optnas.space import Choices
 
 __all__ = ["CostAwareSampler"]
@@ -39,8 +39,9 @@ class CostAwareSampler(BaseSampler):
         space: Makes the choices of a network on a trial; what it returns is not used. Called a few hundred
             times at most if all networks make the same choices, else for every candidate.
         networks: Instead of a space: the params of all networks there are.
-        feasible: Whether costs are within the limits, such as
-            `lambda costs: all(c.violation(costs) <= 0 for c in constraints)`.
+        excess: How far costs are beyond the limits, 0 or less if they are within, such as
+            `lambda costs: max(constraint.violation(costs) for constraint in constraints)`. In a large space the
+            way to tight limits is found by it.
         objectives: The names of the study's values, if the study has no metric names.
         seed: The study's seed.
         startup: How many trainings are spread at random before the model chooses.
@@ -60,7 +61,7 @@ class CostAwareSampler(BaseSampler):
         *,
         space: Callable[[BaseTrial], object] | None = None,
         networks: Sequence[Choices] | None = None,
-        feasible: Callable[[Mapping[str, float]], bool] | None = None,
+        excess: Excess | None = None,
         objectives: Sequence[str] | None = None,
         seed: int = 0,
         startup: int = 10,
@@ -75,7 +76,7 @@ class CostAwareSampler(BaseSampler):
                 "cost-aware sampler: expected startup of at least 2 and candidates of at least 16, "
                 f"got {startup} and {candidates}"
             )
-        self._cost_of, self._feasible = cost_of, feasible
+        self._cost_of, self._excess = cost_of, excess
         self._space, self._networks = space, networks
         self._objectives = objectives
         self._seed, self._startup, self._candidates = seed, startup, candidates
@@ -140,7 +141,7 @@ class CostAwareSampler(BaseSampler):
                     self._cost_of,
                     space,
                     list(names or (f"value{index}" for index in range(len(study.directions)))),
-                    self._feasible,
+                    self._excess,
                     self._seed,
                     self._startup,
                     self._candidates,

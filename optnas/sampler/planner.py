@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,25 +12,33 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial
 
 from optnas.errors import UsageError
-from optnas.sampler.candidates import Array, Catalogue, Explorer, Rows, key_of
+from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, Rows, key_of
 from optnas.sampler.history import History, read_history
 from optnas.sampler.judge import Judge
 from optnas.sampler.seeded import derive_seed
 from optnas.space import Choices
 
-__all__ = ["CostOf", "Planner"]
+__all__ = ["CostOf", "Excess", "NothingToPropose", "Planner"]
 
 CostOf = Callable[[Choices], Mapping[str, float] | None]
-Feasible = Callable[[Mapping[str, float]], bool]
+Excess = Callable[[Mapping[str, float]], float]
 
-#: Where limits are tight, more of a large space is drawn at the start until so many networks meet them ...
+#: Where limits are tight, mutants of the networks nearest to them follow until so many meet them ...
 _ENOUGH = 64
-#: ... or so many times as much.
+#: ... or so often ...
+_APPROACHES = 24
+#: ... of so many networks, so many more of each.
+_NEAREST, _STEPS = 16, 8
+#: Random networks are drawn from a stream of numbers; those up to here are for other uses.
 _STREAMS = 16
 #: Rounds of climbing, the candidates it starts from, and the mutants of each.
 _ROUNDS, _STARTS, _MUTANTS = 2, 4, 12
 #: Finished trials that the model needs.
 _INFORMED = 4
+
+
+class NothingToPropose(UsageError):
+    """No network of the space can be proposed."""
 
 
 class Planner:
@@ -44,12 +54,12 @@ class Planner:
         cost_of: CostOf,
         space: Callable[[BaseTrial], object] | Sequence[Choices],
         names: Sequence[str],
-        feasible: Feasible | None,
+        excess: Excess | None,
         seed: int,
         startup: int,
         candidates: int,
     ) -> None:
-        self._cost_of, self._feasible = cost_of, feasible
+        self._cost_of, self._excess = cost_of, excess
         self._seed, self._startup, self._candidates = seed, startup, candidates
         self._explorer = Explorer(space, seed) if callable(space) else None
         first = list(space) if not callable(space) else self._draw(candidates // 2)
@@ -125,8 +135,9 @@ class Planner:
                 return catalogue.networks[int(generator.choice(rows))]
         allowed = catalogue.first[catalogue.allowed(catalogue.first)]
         if not len(allowed):
-            raise UsageError(
-                f"cost-aware sampler: expected networks within the limits, got none of {len(catalogue.first)}"
+            raise NothingToPropose(
+                f"cost-aware sampler: expected networks within the limits, got none of {len(catalogue.first)} "
+                "that were looked at"
             )
         failed = {catalogue.key(params) for params in history.failed}
         again = [row for row in allowed if key_of(catalogue.networks[row]) in failed]
@@ -134,16 +145,31 @@ class Planner:
 
     def _open(self, first: list[Choices]) -> Catalogue:
         distributions = self._explorer.distributions if self._explorer else {}
-        large = self._explorer is not None and self._explorer.everything is None
-        for stream in range(1, _STREAMS):
-            catalogue = Catalogue(first, self._price, len(self._cost_names), distributions)
-            if not large or catalogue.allowed(catalogue.first).sum() >= _ENOUGH:
-                break
-            first = first + self._draw(self._candidates // 2, stream)
-        return catalogue
+        if self._excess is not None and self._explorer is not None and self._explorer.everything is None:
+            first = self._approach(first, self._excess)
+        return Catalogue(first, self._price, len(self._cost_names), distributions)
 
-    def _draw(self, count: int, stream: int = 0) -> list[Choices]:
-        return self._explorer.draws(count, stream) if self._explorer else []
+    def _approach(self, first: list[Choices], excess: Excess) -> list[Choices]:
+        """The first networks, and mutants of those nearest to the limits while few are within."""
+        beyond: dict[Key, float] = {}
+        networks: dict[Key, Choices] = {}
+        steps: Counter[Key] = Counter()
+        added = first
+        for _ in range(_APPROACHES):
+            for network in added:
+                if key_of(network) not in networks:
+                    costs = self._cost_of(network)
+                    networks[key_of(network)] = network
+                    beyond[key_of(network)] = math.inf if costs is None else excess(costs)
+            nearest = sorted(beyond, key=beyond.__getitem__)
+            if len(nearest) >= _ENOUGH and beyond[nearest[_ENOUGH - 1]] <= 0:
+                break
+            steps.update(nearest[:_NEAREST])
+            added = [child for key in nearest[:_NEAREST] for child in self._mutants(networks[key], _STEPS * steps[key])]
+        return list(networks.values())
+
+    def _draw(self, count: int) -> list[Choices]:
+        return self._explorer.draws(count) if self._explorer else []
 
     def _mutants(self, network: Choices, count: int) -> list[Choices]:
         return self._explorer.children(network, count) if self._explorer else []
@@ -167,7 +193,7 @@ class Planner:
         if costs is None:
             return None
         values = np.array([costs[name] for name in self._cost_names], dtype=float)
-        return values, self._feasible is None or bool(self._feasible(costs))
+        return values, self._excess is None or self._excess(costs) <= 0
 
 
 def _agrees(network: Choices, fixed: Mapping[str, Any]) -> bool:

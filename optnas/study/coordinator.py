@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from optnas.objective import ATTRIBUTE, Job, Objective, Outcome, Refused, Repeat, run_job
-from optnas.sampler import derive_seed
+from optnas.sampler import NothingToPropose, derive_seed
 from optnas.space import mutate
 from optnas.study.executor import Executor, WorkerDied
 from optnas.task import TrainingDiverged
@@ -152,6 +152,9 @@ class _Coordinator:
             trial.set_user_attr(ATTRIBUTE + "reason", gate.reason)
         except (StorageInternalError, SQLAlchemyError):
             raise
+        except NothingToPropose as error:
+            self._fail(trial, str(error))
+            raise SearchStopped(str(error)) from None
         except Exception as error:
             self._fail(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
             return

@@ -27,7 +27,6 @@ from optnas.cost import (
 from optnas.front import Network, best, front, hypervolume, objective_names
 from optnas.objective import ATTRIBUTE, ERROR, Objective
 from optnas.prune import DominancePruner, Pruner, make_pruner
-from optnas.sampler import make_sampler
 from optnas.space import RandomTrial, fingerprint, load_space, space_name
 from optnas.space.graph import fixed_seed
 from optnas.study.coordinator import Event, SearchStopped, run
@@ -117,7 +116,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             name,
             objective.objectives,
             _identity(settings, objective),
-            make_sampler(settings.sampler, settings.seed, settings.population, objective.suggest),
+            objective.sampler(settings.sampler, settings.population),
         )
         known = {"request": settings.plain(), "reference_ms": objective.prices.reference_ms, "reference": reference}
         for key, value in known.items():

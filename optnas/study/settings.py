@@ -38,10 +38,10 @@ class Settings:
     """What to minimise: error and costs known before training, separated by commas."""
     constraints: Sequence[str] = ()
     """A budget such as "params<=100k"; a network over it is never trained. May be given several times."""
-    sampler: str = "tpe"
-    """Who proposes networks: tpe, nsga2 or random."""
+    sampler: str = "cost-aware"
+    """Who proposes networks: cost-aware, tpe, nsga2, evolution or random."""
     population: int = 20
-    """How many trials can be parents in nsga2; for tpe too, how many random trials come first."""
+    """How many trials nsga2 and evolution breed from; for these and tpe, how many random trials come first."""
     pruner: str = "dominance"
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0
@@ -60,6 +60,8 @@ class Settings:
     """Training settings that each trial chooses with its network: lr, weight_decay, or both with a comma."""
     train_images: int | None = None
     """Train on so many images only, drawn evenly from the classes; by default on all."""
+    val_images: int | None = None
+    """Judge on so many validation images only, drawn in the same way; by default on all."""
     image_size: int | None = None
     """Resize and crop images to this side in pixels; needed for a folder with images of several sizes."""
     augment: bool = False
@@ -104,6 +106,7 @@ class Settings:
             lr=self.lr,
             weight_decay=self.weight_decay,
             train_images=self.train_images,
+            val_images=self.val_images,
             image_size=self.image_size,
             augment=self.augment,
             device=self.device,

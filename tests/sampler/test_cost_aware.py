@@ -162,15 +162,13 @@ def test_another_seed_proposes_others() -> None:
 
 
 def test_no_proposal_is_beyond_the_limits() -> None:
-    study = tower_study(make(feasible=lambda costs: costs["macs"] <= 300))
+    study = tower_study(make(excess=lambda costs: costs["macs"] - 300))
     study.optimize(train, n_trials=25)
     assert max(trial.values[1] for trial in study.trials) <= 300
 
 
 def test_limits_that_one_network_in_thousands_meets() -> None:
-    sampler = CostAwareSampler(
-        many_cost, space=many, startup=4, candidates=64, feasible=lambda costs: costs["macs"] <= 20
-    )
+    sampler = CostAwareSampler(many_cost, space=many, startup=4, candidates=64, excess=lambda costs: costs["macs"] - 20)
     study = tower_study(sampler)
     for _ in range(8):
         trial = study.ask()
@@ -180,7 +178,7 @@ def test_limits_that_one_network_in_thousands_meets() -> None:
 
 
 def test_limits_that_no_network_meets_are_refused() -> None:
-    study = tower_study(make(feasible=lambda costs: False))
+    study = tower_study(make(excess=lambda costs: 1.0))
     with pytest.raises(UsageError, match="networks within the limits, got none"):
         study.optimize(train, n_trials=1)
 
