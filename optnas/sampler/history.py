@@ -108,10 +108,11 @@ def _finite(trial: FrozenTrial) -> bool:
 def _extrapolate(stopped: Sequence[FrozenTrial], finished: Sequence[FrozenTrial]) -> Array:
     """The last errors, times the median factor by which finished trials still fell from that epoch on."""
     curves = [trial.user_attrs[_CURVE] for trial in finished if trial.user_attrs.get(_CURVE)]
-    expected = []
-    for trial in stopped:
-        curve = trial.user_attrs[_CURVE]
-        epoch = len(curve) - 1
-        factors = [known[-1] / known[epoch] for known in curves if len(known) > epoch and known[epoch] > 0]
-        expected.append(curve[-1] * (float(np.median(factors)) if factors else 1.0))
-    return np.array(expected, dtype=float)
+    stumps = [trial.user_attrs[_CURVE] for trial in stopped]
+    factors = {len(curve): _remaining_factor(curves, len(curve) - 1) for curve in stumps}
+    return np.array([curve[-1] * factors[len(curve)] for curve in stumps], dtype=float)
+
+
+def _remaining_factor(curves: Sequence[Sequence[float]], epoch: int) -> float:
+    factors = [known[-1] / known[epoch] for known in curves if len(known) > epoch and known[epoch] > 0]
+    return float(np.median(factors)) if factors else 1.0
