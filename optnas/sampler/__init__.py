@@ -2,6 +2,7 @@
 
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
+from optnas.sampler.nsga2 import NSGA2Sampler
 from optnas.sampler.planner import NothingToPropose
 from optnas.sampler.presets import SAMPLERS, check_sampler, make_sampler
 from optnas.sampler.seeded import SeededSampler, derive_seed
@@ -12,6 +13,7 @@ __all__ = [
     "CostAwareSampler",
     "EvolutionSampler",
     "Experience",
+    "NSGA2Sampler",
     "NothingToPropose",
     "SeededSampler",
     "check_sampler",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
 
 from optnas.errors import UsageError
 from optnas.sampler.candidates import build_of
-from optnas.sampler.draw import allows, draw
+from optnas.sampler.draw import draw
+from optnas.sampler.planned import PlannedSampler
 from optnas.sampler.planner import CostOf, Excess, NothingToPropose, Planner
 from optnas.sampler.warm import Experience, silent
 from optnas.space import Choices
@@ -21,7 +20,7 @@ from optnas.space import Choices
 __all__ = ["CostAwareSampler"]
 
 
-class CostAwareSampler(BaseSampler):
+class CostAwareSampler(PlannedSampler):
     """Proposes the network that is expected to add most to the front, given what each network costs.
 
     Costs are known for any network before it is trained, so only the other objectives (usually the error) are
@@ -82,26 +81,13 @@ class CostAwareSampler(BaseSampler):
                 "cost-aware sampler: expected startup of at least 2 and candidates of at least 16, "
                 f"got {startup} and {candidates}"
             )
+        super().__init__(space, seed)
         self._cost_of, self._excess = cost_of, excess
-        self._space, self._networks = space, networks
-        self._objectives = objectives
+        self._networks, self._objectives = networks, objectives
+        self._startup, self._candidates = startup, candidates
         self._experience, self._say = experience, say
-        self._seed, self._startup, self._candidates = seed, startup, candidates
-        self._plans: dict[int, Choices] = {}
         self._planner: Planner | None = None
         self._choices: dict[str, BaseDistribution] = {}
-        # Threads of one study must see each other's plans.
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
-
-    def reseed_rng(self) -> None:
-        """Nothing to do: parallel workers hold trials of different numbers."""
 
     def expected_gain(self, study: Study) -> float | None:
         """How much the next training is expected to add to the study's hypervolume, as a share of it.
@@ -140,25 +126,17 @@ class CostAwareSampler(BaseSampler):
             if self._choices != search_space:
                 self._planner = None
                 self._choices = dict(search_space)
-            return self._planned(study, trial)
+        return self._planned(study, trial)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        if self._space is not None or self._networks is not None:
-            with self._lock:
-                plan = self._planned(study, trial)
-            if param_name in plan and allows(param_distribution, plan[param_name]):
-                return plan[param_name]
-        return draw(self._seed, study, trial, param_name, param_distribution)
+        if self._space is None and self._networks is None:
+            return draw(self._seed, study, trial, param_name, param_distribution)
+        return super().sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._plans.pop(trial.number, None)
-
-    def _planned(self, study: Study, trial: FrozenTrial) -> Choices:
-        if trial.number not in self._plans:
-            self._plans[trial.number] = self._planner_of(study).plan(study, trial, self._plans)
-        return self._plans[trial.number]
+    def _plan(self, study: Study, trial: FrozenTrial) -> Choices:
+        return self._planner_of(study).plan(study, trial, self._plans)
 
     def _planner_of(self, study: Study) -> Planner:
         if self._planner is None:

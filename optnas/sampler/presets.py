@@ -8,14 +8,14 @@ from difflib import get_close_matches
 from functools import partial
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import BaseTrial
 
 from optnas.errors import UsageError
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
+from optnas.sampler.nsga2 import NSGA2Sampler
 from optnas.sampler.planner import CostOf, Excess
-from optnas.sampler.pruned import CountingPruned
 from optnas.sampler.seeded import SeededSampler
 from optnas.sampler.warm import Experience, silent
 
@@ -24,10 +24,6 @@ __all__ = ["SAMPLERS", "check_sampler", "make_sampler"]
 
 def _random(seed: int, population: int) -> BaseSampler:
     return RandomSampler(seed=seed)
-
-
-def _nsga2(seed: int, population: int) -> BaseSampler:
-    return CountingPruned(NSGAIISampler(population_size=population, seed=seed))
 
 
 def _tpe(seed: int, population: int) -> BaseSampler:
@@ -45,7 +41,6 @@ def _tpe(seed: int, population: int) -> BaseSampler:
 
 _OPTUNAS: dict[str, Callable[..., BaseSampler]] = {
     "tpe": _tpe,
-    "nsga2": _nsga2,
     "random": _random,
 }
 
@@ -82,10 +77,11 @@ def make_sampler(
     Args:
         name: One of `SAMPLERS`.
         seed: The study's seed.
-        population: The size of a generation of NSGA-II and how many trials of `evolution` are alive; for TPE,
-            how many random trials come first.
-        space: Makes the choices of a network, for samplers that look at networks before they propose one.
-        cost_of: See `CostAwareSampler`, which needs it; as are `excess` and `objectives`.
+        population: How many trials `nsga2` and `evolution` breed from; for these and TPE, how many random trials
+            come first.
+        space: Makes the choices of a trial, for samplers that look at networks before they propose one.
+        cost_of: See `CostAwareSampler`, which needs it; as is `excess`.
+        objectives: The names of the study's values, if the study has no metric names.
 
     Raises:
         UsageError: If the name is unknown, the population is smaller than 2, or costs are needed and not known.
@@ -97,6 +93,8 @@ def make_sampler(
         raise UsageError(f"warm start: expected sampler cost-aware, got {name}")
     if name == "evolution":
         return EvolutionSampler(space, population=population, tournament=min(5, population), seed=seed)
+    if name == "nsga2":
+        return NSGA2Sampler(space, population=population, objectives=objectives, seed=seed)
     if name != "cost-aware":
         return SeededSampler(partial(_OPTUNAS[name], population=population), seed)
     if cost_of is None:

@@ -47,7 +47,7 @@ class Settings:
     sampler: str = "cost-aware"
     """Who proposes networks: cost-aware, tpe, nsga2, evolution or random."""
     population: int = 20
-    """Size of a generation of nsga2 or of what evolution breeds from; for tpe, how many random trials come first."""
+    """How many trials nsga2 and evolution breed from; for these and tpe, how many random trials come first."""
     warm_start: str | None = None
     """A finished study in the same storage (other data, say, but networks of the same choices) from whose errors
     the cost-aware sampler guesses those of this one, until that proves no help."""
