@@ -12,6 +12,7 @@ from optnas.sampler.acquisition import Mixture, Prediction, expected_improvement
 from optnas.sampler.candidates import Catalogue, Rows
 from optnas.sampler.encoding import Features
 from optnas.sampler.history import History
+from optnas.sampler.limits import Limits
 from optnas.sampler.surrogate import GaussianProcess
 
 __all__ = ["Judge", "Model"]
@@ -79,6 +80,7 @@ class Judge:
         known: Column of the losses to column of the costs, for the objectives known beforehand.
         signs: (k,) -1 where an objective is maximised.
         startup: How many of the finished trials are a sample of the whole range, not of the front.
+        limits: That only measuring tells; what a network would improve counts by its chance to be within.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class Judge:
         known: Mapping[int, int],
         signs: Array,
         startup: int,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits
         self._catalogue, self._history = catalogue, history
         self._known, self._signs = dict(known), signs
         self._unknown = [column for column in range(len(signs)) if column not in known]
@@ -116,6 +120,8 @@ class Judge:
             known = {column: values[kept] for column, values in known.items()}
             unknown = {column: prediction[kept] for column, prediction in unknown.items()}
         improvement = expected_improvement(boxes, known, unknown)
+        if self._limits is not None:
+            improvement = improvement * self._limits.chance(features[kept])
         self._improvement = float(improvement.max(initial=0.0))
         return np.asarray(rows[kept[np.argsort(-improvement, kind="stable")[:count]]])
 

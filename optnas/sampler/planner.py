@@ -15,6 +15,7 @@ from optnas.errors import UsageError
 from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, Rows, key_of
 from optnas.sampler.history import History, read_history
 from optnas.sampler.judge import Judge
+from optnas.sampler.limits import Limits, broken
 from optnas.sampler.seeded import derive_seed
 from optnas.sampler.warm import Experience, Forecast, helps, silent
 from optnas.space import Choices
@@ -34,6 +35,8 @@ _NEAREST, _STEPS = 16, 8
 _STREAMS = 16
 #: Rounds of climbing, the candidates it starts from, and the mutants of each.
 _ROUNDS, _STARTS, _MUTANTS = 2, 4, 12
+#: Networks with this chance to be within limits that only measuring tells are good enough to begin with.
+_LIKELY = 0.5
 #: Finished trials that the model needs.
 _INFORMED = 4
 
@@ -85,10 +88,14 @@ class Planner:
         rows = self._fresh(self._pool(history, seed), history, trial)
         if not len(rows):
             return self._last_resort(history, trial, seed)
+        limits = self._limits(history)
         if len(history.tried) < self._spreads or len(history.losses) < min(self._startup, _INFORMED):
+            if limits is not None:
+                chance = limits.chance(self._catalogue.features(rows))
+                rows = rows[chance >= min(_LIKELY, np.quantile(chance, 1 - 1 / _NEAREST))]
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
-        judge = Judge(self._catalogue, history, self._known, signs, self._startup)
+        judge = Judge(self._catalogue, history, self._known, signs, self._startup, limits)
         self.judge = judge
         best = judge.best(rows)
         for _ in range(_ROUNDS if self._explorer else 0):
@@ -101,6 +108,16 @@ class Planner:
     def _spreads(self) -> int:
         """How many trainings are spread over the costs: few where a forecast says already what to expect."""
         return self._startup if self._forecast is None else min(self._startup, _INFORMED)
+
+    def _limits(self, history: History) -> Limits | None:
+        """The limits that proposals have been beyond, if there are any: costs that `cost_of` does not know."""
+        measured = [*history.finished, *history.stopped, *history.refused]
+        names = broken([trial.constraints for trial in measured])
+        rows = self._catalogue.rows([trial.params for trial in measured])
+        if not names or (rows >= 0).sum() < _INFORMED:
+            return None
+        violations = [[trial.constraints.get(name, math.nan) for name in names] for trial in measured]
+        return Limits(self._catalogue.features(rows[rows >= 0]), np.array(violations)[rows >= 0])
 
     def _fresh(self, networks: Sequence[Choices], history: History, trial: FrozenTrial) -> Rows:
         """The rows of networks that are within the limits, were not tried and agree with enqueued params."""
