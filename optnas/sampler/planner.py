@@ -14,9 +14,10 @@ from optuna.trial import BaseTrial, FrozenTrial
 from optnas.errors import UsageError
 from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, Rows, key_of
 from optnas.sampler.history import History, read_history
-from optnas.sampler.judge import Judge
+from optnas.sampler.judge import Judge, Partly
 from optnas.sampler.limits import Limits, broken
 from optnas.sampler.seeded import derive_seed
+from optnas.sampler.surrogate import GaussianProcess
 from optnas.sampler.warm import Experience, Forecast, helps, silent
 from optnas.space import Choices
 
@@ -35,6 +36,8 @@ _NEAREST, _STEPS = 16, 8
 _STREAMS = 16
 #: Rounds of climbing, the candidates it starts from, and the mutants of each.
 _ROUNDS, _STARTS, _MUTANTS = 2, 4, 12
+#: What training learns and what it costs, as `optnas.objective` names and keeps them.
+_ERROR, _COSTS = "error", "optnas:costs"
 #: Networks with this chance to be within limits that only measuring tells are good enough to begin with.
 _LIKELY = 0.5
 #: Finished trials that the model needs.
@@ -71,7 +74,9 @@ class Planner:
         self._distributions = self._explorer.distributions if self._explorer else {}
         first = list(space) if not callable(space) else self._draw(candidates // 2)
         self._cost_names = self._name_costs(first, names)
-        self._known = {names.index(name): i for i, name in enumerate(self._cost_names) if name in names}
+        self._names = names
+        self.known = {names.index(name): i for i, name in enumerate(self._cost_names) if name in names}
+        """Column of the study's values to column of the costs, for those that are known beforehand."""
         self._forecast = None if experience is None else Forecast(experience, self._costs, self._distributions)
         self._experience, self._say = experience, say
         self._examined = 0
@@ -95,7 +100,7 @@ class Planner:
                 rows = rows[chance >= min(_LIKELY, np.quantile(chance, 1 - 1 / _NEAREST))]
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
-        judge = Judge(self._catalogue, history, self._known, signs, self._startup, limits)
+        judge = Judge(self._catalogue, history, self._partly(history, signs), self.known, signs, self._startup, limits)
         self.judge = judge
         best = judge.best(rows)
         for _ in range(_ROUNDS if self._explorer else 0):
@@ -108,6 +113,35 @@ class Planner:
     def _spreads(self) -> int:
         """How many trainings are spread over the costs: few where a forecast says already what to expect."""
         return self._startup if self._forecast is None else min(self._startup, _INFORMED)
+
+    def _learned(self, count: int) -> int:
+        """The column of the values that training tells: "error", or else the first that is not known."""
+        unknown = [column for column in range(count) if column not in self.known]
+        return next((column for column in unknown if self._names[column] == _ERROR), unknown[0])
+
+    def _partly(self, history: History, signs: Array) -> Partly:
+        """Trials without values, and what is known of them: costs that were measured, and how far they learned."""
+        trials = [*history.stopped, *history.refused]
+        losses = np.full((len(trials), len(signs)), np.nan)
+        for row, trial in zip(losses, trials, strict=True):
+            costs = trial.user_attrs.get(_COSTS, {})
+            row[:] = signs * [costs.get(name, math.nan) for name in self._names]
+        learned = self._learned(len(signs))
+        losses[:, learned] = math.nan
+        losses[: len(history.stopped), learned] = history.last_errors
+        return trials, losses
+
+    def foresight(self, study: Study, cost: str) -> float | None:
+        """See `CostAwareSampler.foresight`."""
+        trials = study.get_trials(deepcopy=False)
+        measured = {trial.number: trial.user_attrs.get(_COSTS, {}).get(cost) for trial in trials}
+        rows = self._catalogue.rows([trial.params for trial in trials])
+        used = [trial.number for trial, row in zip(trials, rows, strict=True) if row >= 0 and measured[trial.number]]
+        if len(used) < _INFORMED:
+            return None
+        logs = np.log([[measured[number]] for number in used])
+        process = GaussianProcess(self._catalogue.features(rows[used]), logs)
+        return float(np.sqrt(np.mean(np.expm1(process.left_out_errors()) ** 2)))
 
     def _limits(self, history: History) -> Limits | None:
         """The limits that proposals have been beyond, if there are any: costs that `cost_of` does not know."""
@@ -214,15 +248,10 @@ class Planner:
 
     def _name_costs(self, networks: Sequence[Choices], names: Sequence[str]) -> tuple[str, ...]:
         costs = next((costs for network in networks if (costs := self._cost_of(network)) is not None), {})
-        shown = ", ".join(names)
-        if costs and len(names) > 1 and not set(costs) & set(names):
-            raise UsageError(
-                f"cost-aware sampler: expected costs among the objectives {shown}, got {', '.join(costs)}; "
-                "name the study's values with `objectives` or `set_metric_names`"
-            )
         if set(costs) >= set(names):
             raise UsageError(
-                f"cost-aware sampler: expected an objective that only training tells, got costs for all of {shown}"
+                "cost-aware sampler: expected an objective that only training tells, got costs for all of "
+                + ", ".join(names)
             )
         return tuple(costs)
 
@@ -250,7 +279,7 @@ class Planner:
         It is asked after as many trainings as come first, twice as many and so on, always of the first ones, so
         that a new process comes to the same decision.
         """
-        learned = min(set(range(history.losses.shape[1])) - set(self._known))
+        learned = self._learned(history.losses.shape[1])
         count = max(self._startup, 2 * self._examined)
         while self._forecast is not None and count <= len(history.finished):
             rows = self._catalogue.rows([trial.params for trial in history.finished[:count]])

@@ -87,11 +87,17 @@ class GaussianProcess:
     def left_out(self) -> float:
         """The log density of each network's targets given those of all others, summed; in standard units.
 
-        In closed form (Rasmussen & Williams 2006, equations 5.12).
+        In closed form (Rasmussen & Williams 2006, equations 5.10 to 5.12).
         """
-        inverse = cho_solve((self._factor, True), np.eye(len(self._targets)))
-        precision = np.diag(inverse)[:, None]
+        precision = self._precision()
         return float((0.5 * np.log(precision / (2 * np.pi)) - 0.5 * self._weights**2 / precision).sum())
+
+    def left_out_errors(self) -> Array:
+        """(n, q) how far each target is from what all others predict for it."""
+        return np.asarray(self._weights / self._precision() * self._scale)
+
+    def _precision(self) -> Array:
+        return np.diag(cho_solve((self._factor, True), np.eye(len(self._targets))))[:, None]
 
     def _condition(self) -> None:
         covariance = _covariance(self._theta, self._features, self._features)
