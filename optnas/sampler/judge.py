@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import moocore
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial
 
 from optnas.sampler.acquisition import Mixture, Prediction, expected_improvement, nondominated_boxes
 from optnas.sampler.candidates import Catalogue, Rows
 from optnas.sampler.encoding import Features
 from optnas.sampler.history import History
-from optnas.sampler.limits import Limits
+from optnas.sampler.measured import Limits, Partly
 from optnas.sampler.surrogate import GaussianProcess
 
-__all__ = ["Judge", "Model", "Partly"]
+__all__ = ["Judge", "Model"]
 
 Array = NDArray[np.float64]
-#: Trials, and (p, k) their losses, NaN where they are not known.
-Partly = tuple[Sequence[FrozenTrial], Array]
-
 #: The model sees at most so many networks, those nearest to the front: the time is cubic in them.
 _MODELLED = 500
 #: Candidates times boxes of the exact improvement; beyond, candidates are screened against part of the front.

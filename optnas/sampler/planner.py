@@ -14,10 +14,9 @@ from optuna.trial import BaseTrial, FrozenTrial
 from optnas.errors import UsageError
 from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, Rows, key_of
 from optnas.sampler.history import History, read_history
-from optnas.sampler.judge import Judge, Partly
-from optnas.sampler.limits import Limits, broken
+from optnas.sampler.judge import Judge
+from optnas.sampler.measured import ERROR, INFORMED, foresight, limits_of, partly_known
 from optnas.sampler.seeded import derive_seed
-from optnas.sampler.surrogate import GaussianProcess
 from optnas.sampler.warm import Experience, Forecast, helps, silent
 from optnas.space import Choices
 
@@ -36,12 +35,8 @@ _NEAREST, _STEPS = 16, 8
 _STREAMS = 16
 #: Rounds of climbing, the candidates it starts from, and the mutants of each.
 _ROUNDS, _STARTS, _MUTANTS = 2, 4, 12
-#: What training learns and what it costs, as `optnas.objective` names and keeps them.
-_ERROR, _COSTS = "error", "optnas:costs"
 #: Networks with this chance to be within limits that only measuring tells are good enough to begin with.
 _LIKELY = 0.5
-#: Finished trials that the model needs.
-_INFORMED = 4
 
 
 class NothingToPropose(UsageError):
@@ -93,14 +88,15 @@ class Planner:
         rows = self._fresh(self._pool(history, seed), history, trial)
         if not len(rows):
             return self._last_resort(history, trial, seed)
-        limits = self._limits(history)
-        if len(history.tried) < self._spreads or len(history.losses) < min(self._startup, _INFORMED):
+        limits = limits_of(self._catalogue, history)
+        if len(history.tried) < self._spreads or len(history.losses) < min(self._startup, INFORMED):
             if limits is not None:
                 chance = limits.chance(self._catalogue.features(rows))
                 rows = rows[chance >= min(_LIKELY, np.quantile(chance, 1 - 1 / _NEAREST))]
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
-        judge = Judge(self._catalogue, history, self._partly(history, signs), self.known, signs, self._startup, limits)
+        partly = partly_known(history, self._names, self._learned(len(signs)), signs)
+        judge = Judge(self._catalogue, history, partly, self.known, signs, self._startup, limits)
         self.judge = judge
         best = judge.best(rows)
         for _ in range(_ROUNDS if self._explorer else 0):
@@ -112,46 +108,16 @@ class Planner:
     @property
     def _spreads(self) -> int:
         """How many trainings are spread over the costs: few where a forecast says already what to expect."""
-        return self._startup if self._forecast is None else min(self._startup, _INFORMED)
+        return self._startup if self._forecast is None else min(self._startup, INFORMED)
+
+    def foresight(self, study: Study, cost: str) -> float | None:
+        """See `CostAwareSampler.foresight`."""
+        return foresight(self._catalogue, study, cost)
 
     def _learned(self, count: int) -> int:
         """The column of the values that training tells: "error", or else the first that is not known."""
         unknown = [column for column in range(count) if column not in self.known]
-        return next((column for column in unknown if self._names[column] == _ERROR), unknown[0])
-
-    def _partly(self, history: History, signs: Array) -> Partly:
-        """Trials without values, and what is known of them: costs that were measured, and how far they learned."""
-        trials = [*history.stopped, *history.refused]
-        losses = np.full((len(trials), len(signs)), np.nan)
-        for row, trial in zip(losses, trials, strict=True):
-            costs = trial.user_attrs.get(_COSTS, {})
-            row[:] = signs * [costs.get(name, math.nan) for name in self._names]
-        learned = self._learned(len(signs))
-        losses[:, learned] = math.nan
-        losses[: len(history.stopped), learned] = history.last_errors
-        return trials, losses
-
-    def foresight(self, study: Study, cost: str) -> float | None:
-        """See `CostAwareSampler.foresight`."""
-        trials = study.get_trials(deepcopy=False)
-        measured = {trial.number: trial.user_attrs.get(_COSTS, {}).get(cost) for trial in trials}
-        rows = self._catalogue.rows([trial.params for trial in trials])
-        used = [trial.number for trial, row in zip(trials, rows, strict=True) if row >= 0 and measured[trial.number]]
-        if len(used) < _INFORMED:
-            return None
-        logs = np.log([[measured[number]] for number in used])
-        process = GaussianProcess(self._catalogue.features(rows[used]), logs)
-        return float(np.sqrt(np.mean(np.expm1(process.left_out_errors()) ** 2)))
-
-    def _limits(self, history: History) -> Limits | None:
-        """The limits that proposals have been beyond, if there are any: costs that `cost_of` does not know."""
-        measured = [*history.finished, *history.stopped, *history.refused]
-        names = broken([trial.constraints for trial in measured])
-        rows = self._catalogue.rows([trial.params for trial in measured])
-        if not names or (rows >= 0).sum() < _INFORMED:
-            return None
-        violations = [[trial.constraints.get(name, math.nan) for name in names] for trial in measured]
-        return Limits(self._catalogue.features(rows[rows >= 0]), np.array(violations)[rows >= 0])
+        return next((column for column in unknown if self._names[column] == ERROR), unknown[0])
 
     def _fresh(self, networks: Sequence[Choices], history: History, trial: FrozenTrial) -> Rows:
         """The rows of networks that are within the limits, were not tried and agree with enqueued params."""
