@@ -72,6 +72,14 @@ class GaussianProcess:
             stds.append(np.sqrt(np.maximum(variance, _JITTER)))
         return np.concatenate(means) * self._scale + self._centre, np.concatenate(stds)[:, None] * self._scale
 
+    def leave_one_out(self) -> Array:
+        """(n, q) by how much each target exceeds what all other networks foretell of it.
+
+        With the hyperparameters as they are (Rasmussen & Williams 2006, equation 5.12).
+        """
+        precision = np.diag(cho_solve((self._factor, True), np.eye(len(self._targets))))
+        return np.asarray(self._weights / precision[:, None] * self._scale)
+
     def believe(self, features: Features) -> Array:
         """Take the predictions of networks still in training for their results; returns these, (m, q).
 
