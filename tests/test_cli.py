@@ -385,3 +385,26 @@ def test_broken_image_files_are_named_and_counted(capsys, tmp_path):
     command = ["search", "--data", "imagefolder:pets", "--trials", "1", "--epochs", "1", "--workers", "0"]
     assert main(command) == 0
     assert "1 image files cannot be read and are left out: cats/torn.jpg" in capsys.readouterr().err
+
+
+def test_verdict_of_a_search(capsys, tmp_path):
+    assert main(["search", "--trials", "3", *QUICK]) == 0
+    capsys.readouterr()
+    assert main(["verdict"]) == 0
+    assert capsys.readouterr().out.startswith("Too few: 3 of 3 networks were trained to the end, and 15 are needed")
+    assert main(["verdict", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "too few"
+    assert found["interval"] is None
+    assert 0 < found["hypervolume"] < 1
+    assert found["trainings"] == 3
+    assert found["sentence"].startswith("Too few")
+
+
+def test_verdict_refuses_what_it_cannot_judge(refused):
+    assert "there is no such file" in refused("verdict")
+    study = optuna.create_study(storage="sqlite:///optnas.db", study_name="other", directions=["minimize"])
+    study.tell(study.ask(), 1.0)
+    assert "there is no study 'mine', only other" in refused("verdict", "--study", "mine")
+    assert "expected objectives error and costs" in refused("verdict")
+    assert "random: expected a number of trials from 0, got -1" in refused("verdict", "--random", "-1")

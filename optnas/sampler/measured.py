@@ -101,4 +101,4 @@ def foresight(catalogue: Catalogue, study: Study, cost: str) -> float | None:
     if len(used) < INFORMED:
         return None
     process = GaussianProcess(catalogue.features(rows[used]), np.log(np.array(values)[used])[:, None])
-    return float(np.sqrt(np.mean(np.expm1(process.left_out_errors()) ** 2)))
+    return float(np.sqrt(np.mean(np.expm1(process.leave_one_out()) ** 2)))

@@ -89,7 +89,8 @@ class Planner:
         if not len(rows):
             return self._last_resort(history, trial, seed)
         limits = limits_of(self._catalogue, history)
-        if len(history.tried) < self._spreads or len(history.losses) < min(self._startup, INFORMED):
+        begun = len(history.finished) + len(history.stopped) + len(history.pending)
+        if begun < self._spreads or len(history.losses) < min(self._startup, INFORMED):
             if limits is not None:
                 chance = limits.chance(self._catalogue.features(rows))
                 rows = rows[chance >= min(_LIKELY, np.quantile(chance, 1 - 1 / _NEAREST))]
