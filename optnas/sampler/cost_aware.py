@@ -63,7 +63,7 @@ class CostAwareSampler(BaseSampler):
         feasible: Callable[[Mapping[str, float]], bool] | None = None,
         objectives: Sequence[str] | None = None,
         seed: int = 0,
-        startup: int = 10,
+        startup: int = 5,
         candidates: int = 512,
     ) -> None:
         if space is not None and networks is not None:
