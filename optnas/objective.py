@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 import torch
 from optuna import Study, Trial, TrialPruned
-from optuna.trial import FrozenTrial, TrialState
+from optuna.samplers import BaseSampler
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from torch import nn
 
-from optnas.cost import COSTS, EXACT, Constraint, Prices
+from optnas.cost import BLOCKWISE, COSTS, EXACT, BlockCounter, Constraint, Prices
 from optnas.errors import UsageError
 from optnas.prune import Finished, NoPruner, Pruner, Stopper, finished_trials, is_audited
-from optnas.sampler import derive_seed
-from optnas.space import Build, ReplayTrial, Space, bind_space, fingerprint
+from optnas.sampler import Experience, derive_seed, make_sampler
+from optnas.sampler.warm import silent
+from optnas.space import Build, Choices, ReplayTrial, Space, bind_space, fingerprint
 from optnas.space.graph import fixed_seed
 from optnas.task import Task
 from optnas.threads import one_thread
@@ -181,11 +184,42 @@ class Objective:
         # Of the study that asked last: its storage and number, and what was learnt of its trials.
         self._finished: tuple[object, int, dict[int, Finished]] | None = None
         self.prices = prices
+        self._counter = BlockCounter(self.build, task.input_shape)
 
     @property
     def directions(self) -> list[str]:
         """For `optuna.create_study`."""
         return ["minimize"] * len(self.objectives)
+
+    def sampler(
+        self,
+        name: str,
+        population: int = 20,
+        experience: Experience | None = None,
+        say: Callable[[str], None] = silent,
+    ) -> BaseSampler:
+        """The sampler of that name, told what this objective knows of networks before they are trained.
+
+        Args:
+            name: One of `optnas.sampler.SAMPLERS`.
+            population: See `make_sampler`.
+            experience: What another study learned of networks of this space.
+            say: Told when the experience proves no help.
+
+        Raises:
+            UsageError: As `make_sampler`.
+        """
+        return make_sampler(
+            name,
+            self.seed,
+            population,
+            space=self.explore,
+            cost_of=self.foresee,
+            excess=self.excess,
+            objectives=self.objectives,
+            experience=experience,
+            say=say,
+        )
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
         gate = self.admit(trial)
@@ -249,6 +283,30 @@ class Objective:
             self._thresholds(trial.study, costs),
             is_audited(self.seed, trial.number, self.audit),
         )
+
+    def explore(self, trial: BaseTrial) -> None:
+        """Make all choices of a trial, those of its network and those of its training.
+
+        A space may refuse some choices by raising; what was chosen until then is what `foresee` refuses too.
+        """
+        with suppress(Exception):
+            self._counter.walk(trial)
+        self.task.suggest(trial)
+
+    def foresee(self, choices: Choices) -> dict[str, float] | None:
+        """The costs that a sampler can know of any network at once, in a millisecond; None if it does not work.
+
+        `macs` and `params`, which say much of what a network can learn, and those objectives and constraints that
+        are counted by blocks.
+        """
+        costs = self._counter(choices)
+        named = {"macs", "params", *self.objectives, *(constraint.cost for constraint in self.constraints)}
+        return costs and {name: costs[name] for name in BLOCKWISE if name in named}
+
+    def excess(self, costs: Mapping[str, float]) -> float:
+        """How far costs are beyond the constraints, as a share of them, as far as they are known; 0 if within."""
+        known = (constraint for constraint in self.constraints if constraint.cost in costs)
+        return max((constraint.violation(costs) for constraint in known), default=0.0)
 
     def price(self, module: nn.Module) -> tuple[dict[str, float], str | None, str]:
         """The costs of a network, why it is refused (None if it is not), and its fingerprint.

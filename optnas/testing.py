@@ -22,7 +22,7 @@ import torch
 from optuna.trial import BaseTrial
 from torch import nn
 
-from optnas.cost import macs, params, peak_memory_bytes, size_bytes
+from optnas.cost import BlockCounter, macs, params, peak_memory_bytes, size_bytes
 from optnas.space import RandomTrial, ReplayTrial, crossover, fingerprint, mutate, options_of, sample
 
 __all__ = ["SpaceTests"]
@@ -117,6 +117,17 @@ class SpaceTests:
             assert macs(module, self.input_shape) > 0, choices
             assert size_bytes(module) > 0, choices
             assert peak_memory_bytes(module, self.input_shape) > 0, choices
+
+    def test_costs_are_foreseen_as_they_are_counted(self) -> None:
+        foresee = BlockCounter(self.build, self.input_shape)
+        # The first few are counted both ways anyway, and every later one is new here.
+        for choices, module in self._networks():
+            counted = {
+                "params": params(module),
+                "macs": macs(module, self.input_shape),
+                "size_bytes": size_bytes(module),
+            }
+            assert foresee(choices) == counted, choices
 
     def test_memory_format_does_not_change_the_output(self) -> None:
         images = torch.randn(2, *self.input_shape)

@@ -19,6 +19,7 @@ from optnas.cost import COSTS, format_cost
 from optnas.front import Network, front, objective_names
 from optnas.objective import ATTRIBUTE, ERROR
 from optnas.study import Event, is_trained
+from optnas.study.ending import parse_duration
 from optnas.study.search import Watcher, hypervolume_so_far
 from optnas.study.settings import Settings
 
@@ -65,7 +66,8 @@ class Watch(Watcher):
         """Set it to end the search at the next event, where an interrupt was lost in foreign code."""
 
     def start(self, study: Study, settings: Settings) -> None:
-        self._study, self._target, self._began = study, settings.trials, time.monotonic()
+        self._study, self._target, self._began = study, settings.limit, time.monotonic()
+        self._seconds = parse_duration(settings.time) if settings.time else None
         trials = study.get_trials(deepcopy=False)
         self._before = self._trained = sum(map(is_trained, trials))
         pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
@@ -78,7 +80,10 @@ class Watch(Watcher):
         self._front = front(study)
         self._hypervolume = hypervolume_so_far(study)
         goes_on = f", goes on from {self._before}" if self._before else ""
-        self.say(f"study {study.study_name}: {self._target} trained networks in all{goes_on}")
+        until = [] if self._target is None else [f"{self._target} trained networks in all"]
+        until += [f"{settings.time} of time"] if settings.time else []
+        until += [f"less than {settings.until_stagnant:.2%} to gain"] if settings.until_stagnant else []
+        self.say(f"study {study.study_name}: {' or '.join(until)}{goes_on}")
         if self._console.is_terminal:
             # Drawn anew four times a second, so that the clock runs while networks train.
             self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
@@ -113,9 +118,9 @@ class Watch(Watcher):
                     self._seen_problem = True
                     self.say(event.detail.rstrip())
         if self._live is None and event.kind == "pruned":
-            self.say(f"[{self._trained}/{self._target}] trial {event.trial}: pruned, {event.message}{self._tail()}")
+            self.say(f"[{self._done()}] trial {event.trial}: pruned, {event.message}{self._tail()}")
         if self._live is None and event.kind == "trained":
-            self.say(f"[{self._trained}/{self._target}] trial {event.trial}: {self._newest(event.trial)}{self._tail()}")
+            self.say(f"[{self._done()}] trial {event.trial}: {self._newest(event.trial)}{self._tail()}")
 
     def close(self) -> None:
         if self._live is not None:
@@ -131,20 +136,25 @@ class Watch(Watcher):
         volume = "" if self._hypervolume is None else f", hypervolume {self._hypervolume:.3f}"
         return f" | front {len(self._front)}{volume}, {self._left()}"
 
+    def _done(self) -> str:
+        return str(self._trained) if self._target is None else f"{self._trained}/{self._target}"
+
     def _left(self) -> str:
         done = self._trained - self._before
         elapsed = time.monotonic() - self._began
-        if done == 0:
-            return f"{_clock(elapsed)} elapsed"
-        return f"{_clock(elapsed / done * max(0, self._target - self._trained))} left"
+        ends = [] if self._seconds is None else [self._seconds - elapsed]
+        if done and self._target is not None:
+            ends.append(elapsed / done * (self._target - self._trained))
+        return f"{_clock(max(0, min(ends)))} left" if ends else f"{_clock(elapsed)} elapsed"
 
     def _picture(self) -> Group:
         line = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=max(self._target, 1), completed=self._trained, width=30)
+        if self._target is None and self._seconds is not None:
+            bar = ProgressBar(total=self._seconds, completed=time.monotonic() - self._began, width=30)
+        else:
+            bar = ProgressBar(total=max(self._target or 1, 1), completed=self._trained, width=30)
         volume = "" if self._hypervolume is None else f"hypervolume {self._hypervolume:.3f}"
-        line.add_row(
-            bar, f"{self._trained}/{self._target} trained", f"{len(self._running)} running", volume, self._left()
-        )
+        line.add_row(bar, f"{self._done()} trained", f"{len(self._running)} running", volume, self._left())
         counts = (
             f"{self._pruned} of them pruned, {self._refused} refused untrained, {self._repeats} repeats avoided, "
             f"{self._failed} failed, {self._epochs} epochs spent"

@@ -16,7 +16,6 @@ from optnas import ImageTask, Objective
 from optnas.cost import parse_constraints
 from optnas.front import front
 from optnas.prune import make_pruner
-from optnas.sampler import make_sampler
 from optnas.space import mobile
 from optnas.study import ProcessPool, coordinate, open_storage, open_study, run
 
@@ -55,7 +54,7 @@ settings = {"task": task.describe(), "space": "mobile", "budget": list(map(str, 
 pool = ProcessPool(arguments.workers)
 try:
     with coordinate(arguments.storage, "fashion"):
-        sampler = make_sampler("nsga2", arguments.seed)
+        sampler = objective.sampler("nsga2")
         storage = open_storage(arguments.storage)
         study = open_study(storage, "fashion", objective.objectives, settings, sampler)
         # Train until the study holds so many networks; `study.optimize(objective, n_trials=...)` would do as

@@ -18,7 +18,7 @@ from pathlib import Path
 import optuna
 
 from optnas import Objective, Task, parse_constraint
-from optnas.sampler import SAMPLERS, make_sampler
+from optnas.sampler import SAMPLERS
 from optnas.space import mobile
 from optnas.study import InProcess, open_storage, run, versions
 from optnas.task import Learned
@@ -45,7 +45,7 @@ def seconds_a_trial(sampler: str, storage: str) -> list[float]:
     """Wall time between one trained network and the next, refused candidates included."""
     objective = Objective(mobile, NoTraining(), constraints=[parse_constraint("params<=150k")])
     study = optuna.create_study(
-        storage=open_storage(storage), directions=objective.directions, sampler=make_sampler(sampler, 0)
+        storage=open_storage(storage), directions=objective.directions, sampler=objective.sampler(sampler)
     )
     moments = [time.perf_counter()]
     run(study, objective, InProcess(), arguments.trials, lambda event: event.kind == "trained" and mark(moments))

@@ -19,7 +19,7 @@ from optnas import ImageTask, Objective
 from optnas.cost import parse_constraints
 from optnas.front import front, hypervolume, networks
 from optnas.prune import PRUNERS, make_pruner
-from optnas.sampler import SAMPLERS, make_sampler
+from optnas.sampler import SAMPLERS
 from optnas.space import mobile
 from optnas.study import ProcessPool, is_trained, run, versions
 
@@ -55,7 +55,7 @@ def search(seed: int, pruner: str, pool: ProcessPool) -> tuple[optuna.Study, flo
         seed=seed,
         pruner=make_pruner(pruner, arguments.epochs),
     )
-    study = optuna.create_study(directions=objective.directions, sampler=make_sampler(arguments.sampler, seed))
+    study = optuna.create_study(directions=objective.directions, sampler=objective.sampler(arguments.sampler))
     began = time.perf_counter()
     run(study, objective, pool, arguments.trials)
     return study, time.perf_counter() - began

@@ -25,7 +25,9 @@ FIRST, WHOLE = 12, 200
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--table", required=True, help="csv or csv.gz")
 parser.add_argument("--cost", default="pixel3_ms", help="objective beside the error (default: %(default)s)")
-parser.add_argument("--samplers", nargs="+", default=["nsga2", "tpe"], choices=SAMPLERS)
+parser.add_argument(
+    "--samplers", nargs="+", default=["nsga2", "tpe"], choices=[name for name in SAMPLERS if name != "cost-aware"]
+)
 parser.add_argument("--pruners", nargs="+", default=["none", "dominance"], choices=PRUNERS)
 parser.add_argument("--trainings", type=int, default=100, help="epochs to spend, as whole trainings of 200")
 parser.add_argument("--seeds", type=int, default=10, help="(default: %(default)s)")

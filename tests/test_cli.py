@@ -116,10 +116,17 @@ def test_constraints_hold_and_refusals_are_counted(capsys):
 
 def test_a_budget_out_of_reach_is_said_at_the_start_with_the_range(capsys, monkeypatch):
     monkeypatch.setattr("optnas.study.coordinator._MOST_REFUSALS", 5)
-    assert main(["search", "--trials", "2", "--constraint", "params<=100", *QUICK]) == 2
+    assert main(["search", "--trials", "2", "--constraint", "params<=100", "--sampler", "random", *QUICK]) == 2
     output = capsys.readouterr().err
     assert "the budget params<=100 is met by 0% of 10 random networks; they reach params from " in output
     assert "5 proposals in a row brought no network to train" in output
+
+
+def test_a_sampler_that_knows_costs_says_so_before_anything_is_proposed(capsys, monkeypatch):
+    monkeypatch.setattr("optnas.sampler.planner._APPROACHES", 2)
+    assert main(["search", "--trials", "2", "--constraint", "params<=100", *QUICK]) == 2
+    output = capsys.readouterr().err
+    assert "cost-aware sampler: expected networks within the limits, got none of " in output
 
 
 @pytest.mark.parametrize(
@@ -127,7 +134,10 @@ def test_a_budget_out_of_reach_is_said_at_the_start_with_the_range(capsys, monke
     [
         (["search", "--data", "digit"], "digits, fashion-mnist, cifar10"),
         (["search", "--data", "imagefolder:nowhere"], "nowhere"),
-        (["search", "--sampler", "nsga3"], "unknown sampler 'nsga3': expected tpe, nsga2, random; did you mean nsga2?"),
+        (
+            ["search", "--sampler", "nsga3"],
+            "unknown sampler 'nsga3': expected cost-aware, tpe, nsga2, evolution, random; did you mean nsga2?",
+        ),
         (["search", "--objectives", "error,mac"], "did you mean macs?"),
         (["search", "--objectives", "macs"], "expected 'error'"),
         (["search", "--constraint", "params<100q"], "NAME OP NUMBER"),
@@ -359,7 +369,7 @@ def test_an_exhausted_space_is_a_finished_search(capsys, tmp_path, monkeypatch):
     )
     assert main(["search", "--space", "./my_tiny_space.py:build", "--trials", "9", *QUICK]) == 0
     out = capsys.readouterr().out
-    assert "ended early: 50 proposals in a row brought no network to train" in out
+    assert "ended: 50 proposals in a row brought no network to train" in out
     assert "front of digits" in out
 
 

@@ -14,6 +14,8 @@ TINY = {
     "my_own_space": ["--trials", "3", "--epochs", "1"],
     "fashion_mobile": ["--data-root", str(FASHION), "--trials", "2", "--epochs", "1", "--train-images", "200"],
     "pruning_with_samplers": ["--table", str(TABLE), "--seeds", "1", "--trainings", "5"],
+    "compare_samplers": ["--data", "digits", "--trials", "3", "--epochs", "1", "--seeds", "1"],
+    "pricing_speed": ["--networks", "3", "--sizes", "28"],
     "overhead": ["--trials", "3"],
     "pruning_pays": [
         "--data-root",
@@ -29,6 +31,8 @@ TINY = {
     ],
     "training_throughput": ["--data-root", str(FASHION), "--images", "400", "--rounds", "1"],
 }
+#: Run again, these go on where they stopped.
+RESUMED = ("quickstart_digits", "my_own_space", "fashion_mobile")
 
 
 def test_every_script_has_a_test():
@@ -42,7 +46,7 @@ def test_a_study_runs_and_goes_on(name, tmp_path):
     for needed in (FASHION, TABLE):
         if str(needed) in arguments and not needed.exists():
             pytest.skip(f"there is nothing at {needed}")
-    for _ in range(1 if name in ("overhead", "pruning_pays", "pruning_with_samplers", "training_throughput") else 2):
+    for _ in range(2 if name in RESUMED else 1):
         command = [sys.executable, REPOSITORY / "studies" / f"{name}.py", *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

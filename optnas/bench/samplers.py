@@ -17,6 +17,7 @@ from optnas.bench.table import Answers, Table
 from optnas.errors import UsageError
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
+from optnas.sampler.nsga2 import NSGA2Sampler
 
 __all__ = ["CHECKPOINTS", "REPLAYED", "Replayed", "replay_sampler", "replay_samplers"]
 
@@ -65,7 +66,8 @@ def _cost_aware(table: Table, answers: Answers, seed: int) -> BaseSampler:
 #: How to make each sampler, and whether it avoids repeats.
 _FACTORIES: dict[str, tuple[Factory, bool]] = {
     "random": (lambda table, answers, seed: RandomSampler(seed=seed), False),
-    "nsga2": (lambda table, answers, seed: NSGAIISampler(population_size=20, seed=seed), False),
+    "nsga2": (lambda table, answers, seed: NSGA2Sampler(seed=seed), True),
+    "optuna-nsga2": (lambda table, answers, seed: NSGAIISampler(population_size=20, seed=seed), False),
     "tpe": (lambda table, answers, seed: TPESampler(seed=seed), False),
     "tpe-multivariate": (lambda table, answers, seed: TPESampler(multivariate=True, seed=seed), False),
     "gp": (lambda table, answers, seed: GPSampler(seed=seed), False),

@@ -18,6 +18,7 @@ from optnas.cli.command import STORAGE, add_command, refuse
 from optnas.cost import COSTS
 from optnas.front import Network
 from optnas.report import save_front
+from optnas.study import is_trained
 from optnas.study.audit import audit_study
 from optnas.study.search import search
 from optnas.study.settings import Settings, explanations
@@ -71,7 +72,7 @@ def _search(given: argparse.Namespace) -> int:
     if result.stopped and not members:
         return refuse(f"{result.stopped}; what was trained is kept")
     if result.stopped:
-        console.print(f"ended early: {result.stopped}\n", soft_wrap=True)
+        console.print(f"ended: {result.stopped}\n", soft_wrap=True)
     columns = [*result.settings.objectives]
     columns += [name for name in COSTS if name not in columns and any(name in member.costs for member in members)]
     console.print(front_table(members, f"front of {study.study_name}: {len(members)} networks", columns))
@@ -81,12 +82,12 @@ def _search(given: argparse.Namespace) -> int:
     picture = Path(f"{study.study_name.replace(os.sep, '_')}-front.png")
     save_front(study, picture)
     console.print(f"\npicture: {picture}\nstudy:   {result.settings.storage}\n\nnext:")
-    for command in _next_commands(result.settings, members):
+    for command in _next_commands(result.settings, members, sum(map(is_trained, study.trials))):
         console.print(f"  {command}", soft_wrap=True)
     return 0
 
 
-def _next_commands(settings: Settings, members: Sequence[Network]) -> list[str]:
+def _next_commands(settings: Settings, members: Sequence[Network], trained: int) -> list[str]:
     if settings.storage == "memory":
         return ["optnas search ...    # with --storage sqlite:///optnas.db the study would be kept"]
     where = "" if settings.storage == STORAGE else f" --storage {shlex.quote(settings.storage)}"
@@ -94,7 +95,7 @@ def _next_commands(settings: Settings, members: Sequence[Network]) -> list[str]:
     cost = next((name for name in settings.objectives if name != "error"), "macs")
     middle = members[len(members) // 2] if members else None
     budget = f' --budget "{cost}<={middle.costs[cost]}"' if middle is not None else ""
-    trials = settings.trials * 2
+    trials = (settings.limit or trained) * 2
     return [
         f"optnas search {study} --trials {trials}{where}    # go on, to {trials} in all",
         f"optnas front {study}{where}{budget}    # the best under a budget",

@@ -1,5 +1,6 @@
 """What a network costs, known before it is trained."""
 
+from optnas.cost.blocks import BLOCKWISE, BlockCounter
 from optnas.cost.constraint import Constraint, parse_constraint, parse_constraints
 from optnas.cost.device import device_fingerprint
 from optnas.cost.latency import Latency, latency_ms, measure_latency, reference_latency_ms
@@ -13,8 +14,10 @@ from optnas.cost.runtime import EagerRuntime, Runtime
 from optnas.cost.size_bytes import size_bytes
 
 __all__ = [
+    "BLOCKWISE",
     "COSTS",
     "EXACT",
+    "BlockCounter",
     "Constraint",
     "EagerRuntime",
     "Latency",

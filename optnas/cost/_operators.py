@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-__all__ = ["HANDLES", "Handle", "shape"]
+__all__ = ["HANDLES", "Handle", "is_free", "shape"]
 
 Handle = Callable[[Sequence[Any], Sequence[Any]], int]
 
@@ -232,6 +232,10 @@ _FREE = {
         _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d _upsample_bilinear2d_aa
         upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d grid_sampler grid_sampler_2d
         grid_sampler_3d""",
+    "as executed, where a trace has another name": """
+        native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training native_layer_norm
+        native_group_norm _adaptive_avg_pool2d _adaptive_avg_pool3d _softmax _log_softmax _to_copy
+        _unsafe_view native_dropout""",
 }
 
 
@@ -246,3 +250,8 @@ def _table() -> dict[str, Handle]:
 
 
 HANDLES: dict[str, Handle] = _table()
+
+
+def is_free(operator: str) -> bool:
+    """Whether an operator, named as in a trace, is known to multiply and add nothing."""
+    return HANDLES.get(operator) is _nothing

@@ -17,7 +17,7 @@ from optnas.errors import UsageError
 from optnas.sampler.encoding import Encoding, Features
 from optnas.space import Choices, RandomTrial, crossover, enumerate_space, mutate, options_of
 
-__all__ = ["Catalogue", "Explorer", "build_of", "key_of"]
+__all__ = ["Catalogue", "Explorer", "Key", "build_of", "key_of"]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]

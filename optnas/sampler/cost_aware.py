@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import BaseTrial, FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
 
 from optnas.errors import UsageError
 from optnas.sampler.candidates import build_of
-from optnas.sampler.draw import allows, draw
-from optnas.sampler.planner import CostOf, Planner
+from optnas.sampler.draw import draw
+from optnas.sampler.planned import PlannedSampler
+from optnas.sampler.planner import CostOf, Excess, NothingToPropose, Planner
+from optnas.sampler.warm import Experience, silent
 from optnas.space import Choices
 
 __all__ = ["CostAwareSampler"]
 
 
-class CostAwareSampler(BaseSampler):
+class CostAwareSampler(PlannedSampler):
     """Proposes the network that is expected to add most to the front, given what each network costs.
 
     Costs are known for any network before it is trained, so only the other objectives (usually the error) are
@@ -39,12 +39,16 @@ class CostAwareSampler(BaseSampler):
         space: Makes the choices of a network on a trial; what it returns is not used. Called a few hundred
             times at most if all networks make the same choices, else for every candidate.
         networks: Instead of a space: the params of all networks there are.
-        feasible: Whether costs are within the limits, such as
-            `lambda costs: all(c.violation(costs) <= 0 for c in constraints)`.
+        excess: How far costs are beyond the limits, 0 or less if they are within, such as
+            `lambda costs: max(constraint.violation(costs) for constraint in constraints)`. In a large space the
+            way to tight limits is found by it.
         objectives: The names of the study's values, if the study has no metric names.
         seed: The study's seed.
         startup: How many trainings are spread at random before the model chooses.
         candidates: About how many networks are compared for a proposal from a space that is too large to list.
+        experience: What another study (other data, another device) learned of networks that this space has too. A
+            model of it is one more thing known of each network beforehand, until it proves no help.
+        say: Told when the experience is given up.
 
     With neither space nor networks, choices are learned from the trials so far; params of a branch that a
     network does not take may then reach `cost_of`.
@@ -60,11 +64,13 @@ class CostAwareSampler(BaseSampler):
         *,
         space: Callable[[BaseTrial], object] | None = None,
         networks: Sequence[Choices] | None = None,
-        feasible: Callable[[Mapping[str, float]], bool] | None = None,
+        excess: Excess | None = None,
         objectives: Sequence[str] | None = None,
         seed: int = 0,
         startup: int = 5,
         candidates: int = 512,
+        experience: Experience | None = None,
+        say: Callable[[str], None] = silent,
     ) -> None:
         if space is not None and networks is not None:
             raise UsageError("cost-aware sampler: expected a space or networks, got both")
@@ -75,25 +81,29 @@ class CostAwareSampler(BaseSampler):
                 "cost-aware sampler: expected startup of at least 2 and candidates of at least 16, "
                 f"got {startup} and {candidates}"
             )
-        self._cost_of, self._feasible = cost_of, feasible
-        self._space, self._networks = space, networks
-        self._objectives = objectives
-        self._seed, self._startup, self._candidates = seed, startup, candidates
-        self._plans: dict[int, Choices] = {}
+        super().__init__(space, seed)
+        self._cost_of, self._excess = cost_of, excess
+        self._networks, self._objectives = networks, objectives
+        self._startup, self._candidates = startup, candidates
+        self._experience, self._say = experience, say
         self._planner: Planner | None = None
         self._choices: dict[str, BaseDistribution] = {}
-        # Threads of one study must see each other's plans.
-        self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+    def expected_gain(self, study: Study) -> float | None:
+        """How much the next training is expected to add to the study's hypervolume, as a share of it.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
-
-    def reseed_rng(self) -> None:
-        """Nothing to do: parallel workers hold trials of different numbers."""
+        From the same model that proposes. None while there is none: among the first trainings, or where there is
+        no network left.
+        """
+        trial = create_trial(state=TrialState.RUNNING)
+        trial.number = len(study.get_trials(deepcopy=False))
+        with self._lock:
+            planner = self._planner_of(study)
+            try:
+                planner.plan(study, trial, self._plans)
+            except NothingToPropose:
+                return None
+            return None if planner.judge is None else planner.judge.gain
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing where a space or networks are given, else all choices that finished trials made.
@@ -116,34 +126,31 @@ class CostAwareSampler(BaseSampler):
             if self._choices != search_space:
                 self._planner = None
                 self._choices = dict(search_space)
-            return self._planned(study, trial)
+        return self._planned(study, trial)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        if self._space is not None or self._networks is not None:
-            with self._lock:
-                plan = self._planned(study, trial)
-            if param_name in plan and allows(param_distribution, plan[param_name]):
-                return plan[param_name]
-        return draw(self._seed, study, trial, param_name, param_distribution)
+        if self._space is None and self._networks is None:
+            return draw(self._seed, study, trial, param_name, param_distribution)
+        return super().sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._plans.pop(trial.number, None)
+    def _plan(self, study: Study, trial: FrozenTrial) -> Choices:
+        return self._planner_of(study).plan(study, trial, self._plans)
 
-    def _planned(self, study: Study, trial: FrozenTrial) -> Choices:
-        if trial.number not in self._plans:
-            if self._planner is None:
-                names = self._objectives or study.metric_names
-                space = self._space or self._networks or build_of(self._choices)
-                self._planner = Planner(
-                    self._cost_of,
-                    space,
-                    list(names or (f"value{index}" for index in range(len(study.directions)))),
-                    self._feasible,
-                    self._seed,
-                    self._startup,
-                    self._candidates,
-                )
-            self._plans[trial.number] = self._planner.plan(study, trial, self._plans)
-        return self._plans[trial.number]
+    def _planner_of(self, study: Study) -> Planner:
+        if self._planner is None:
+            names = self._objectives or study.metric_names
+            space = self._space or self._networks or build_of(self._choices)
+            self._planner = Planner(
+                self._cost_of,
+                space,
+                list(names or (f"value{index}" for index in range(len(study.directions)))),
+                self._excess,
+                self._seed,
+                self._startup,
+                self._candidates,
+                self._experience,
+                self._say,
+            )
+        return self._planner

@@ -9,10 +9,11 @@ from typing import Any
 import moocore
 import numpy as np
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["History", "read_history"]
+__all__ = ["History", "read_history", "violation_of"]
 
 Array = NDArray[np.float64]
 
@@ -28,12 +29,14 @@ class History:
     """Trials with values, by number."""
     losses: Array
     """(n, k) of the finished trials."""
-    feasible: NDArray[np.bool_]
-    """(n,) whether they met all constraints."""
+    violations: Array
+    """(n,) the sum of what they exceed their constraints by; 0 if they meet all."""
     stopped: Sequence[FrozenTrial]
     """Pruned trials with a curve."""
     last_errors: Array
     """(p,) what these would probably have reached, from their last error and the curves of the finished."""
+    refused: Sequence[FrozenTrial]
+    """Pruned trials without a curve that break a constraint: they were not trained."""
     pending: Sequence[Mapping[str, Any]]
     """Params of the trials in training, as far as they are known."""
     blind: int
@@ -41,6 +44,17 @@ class History:
     failed: Sequence[Mapping[str, Any]]
     tried: Sequence[Mapping[str, Any]]
     """Params of all trials that must not be repeated: those above and pruned and failed ones."""
+
+    @property
+    def feasible(self) -> NDArray[np.bool_]:
+        """(n,) whether the finished trials met all constraints."""
+        return np.asarray(self.violations == 0)
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Of all choices that trials with an outcome made, as the latest of them made it."""
+        trials = sorted((*self.finished, *self.stopped, *self.refused), key=lambda trial: trial.number)
+        return {name: distribution for trial in trials for name, distribution in trial.distributions.items()}
 
     def front(self) -> list[Mapping[str, Any]]:
         """Params of the feasible finished networks that no other dominates."""
@@ -71,14 +85,20 @@ def read_history(study: Study, number: int, plans: Mapping[int, Mapping[str, Any
     return History(
         finished,
         losses,
-        np.array([all(v <= 0 for v in trial.constraints.values()) for trial in finished], dtype=bool),
+        np.array([violation_of(trial) for trial in finished], dtype=float),
         stopped,
         _extrapolate(stopped, finished),
+        [trial for trial in pruned if not trial.user_attrs.get(_CURVE) and violation_of(trial) > 0],
         pending,
         blind,
         failed,
         [trial.params for trial in (*finished, *pruned)] + failed + pending,
     )
+
+
+def violation_of(trial: FrozenTrial) -> float:
+    """The sum of what a trial exceeds its constraints by; 0 if it meets all or has none."""
+    return sum(max(0.0, violation) for violation in trial.constraints.values())
 
 
 def _finite(trial: FrozenTrial) -> bool:
@@ -88,10 +108,11 @@ def _finite(trial: FrozenTrial) -> bool:
 def _extrapolate(stopped: Sequence[FrozenTrial], finished: Sequence[FrozenTrial]) -> Array:
     """The last errors, times the median factor by which finished trials still fell from that epoch on."""
     curves = [trial.user_attrs[_CURVE] for trial in finished if trial.user_attrs.get(_CURVE)]
-    expected = []
-    for trial in stopped:
-        curve = trial.user_attrs[_CURVE]
-        epoch = len(curve) - 1
-        factors = [known[-1] / known[epoch] for known in curves if len(known) > epoch and known[epoch] > 0]
-        expected.append(curve[-1] * (float(np.median(factors)) if factors else 1.0))
-    return np.array(expected, dtype=float)
+    stumps = [trial.user_attrs[_CURVE] for trial in stopped]
+    factors = {len(curve): _remaining_factor(curves, len(curve) - 1) for curve in stumps}
+    return np.array([curve[-1] * factors[len(curve)] for curve in stumps], dtype=float)
+
+
+def _remaining_factor(curves: Sequence[Sequence[float]], epoch: int) -> float:
+    factors = [known[-1] / known[epoch] for known in curves if len(known) > epoch and known[epoch] > 0]
+    return float(np.median(factors)) if factors else 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import moocore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +12,7 @@ from optnas.sampler.acquisition import Mixture, Prediction, expected_improvement
 from optnas.sampler.candidates import Catalogue, Rows
 from optnas.sampler.encoding import Features
 from optnas.sampler.history import History
+from optnas.sampler.limits import Limits
 from optnas.sampler.surrogate import GaussianProcess
 
 __all__ = ["Judge", "Model"]
@@ -78,6 +80,7 @@ class Judge:
         known: Column of the losses to column of the costs, for the objectives known beforehand.
         signs: (k,) -1 where an objective is maximised.
         startup: How many of the finished trials are a sample of the whole range, not of the front.
+        limits: That only measuring tells; what a network would improve counts by its chance to be within.
     """
 
     def __init__(
@@ -87,7 +90,9 @@ class Judge:
         known: Mapping[int, int],
         signs: Array,
         startup: int,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits
         self._catalogue, self._history = catalogue, history
         self._known, self._signs = dict(known), signs
         self._unknown = [column for column in range(len(signs)) if column not in known]
@@ -95,6 +100,7 @@ class Judge:
         self._front = self._scale(history.losses[history.feasible])
         self._models = self._fit()
         self._reference = self._worst()
+        self._improvement = 0.0
         for params in history.pending:
             self._take(catalogue.rows([params]))
 
@@ -114,7 +120,17 @@ class Judge:
             known = {column: values[kept] for column, values in known.items()}
             unknown = {column: prediction[kept] for column, prediction in unknown.items()}
         improvement = expected_improvement(boxes, known, unknown)
+        if self._limits is not None:
+            improvement = improvement * self._limits.chance(features[kept])
+        self._improvement = float(improvement.max(initial=0.0))
         return np.asarray(rows[kept[np.argsort(-improvement, kind="stable")[:count]]])
+
+    @property
+    def gain(self) -> float:
+        """What the best candidate that was ranked last is expected to add to the hypervolume, as a share of it."""
+        inside = self._front[(self._front < self._reference).all(axis=1)]
+        covered = float(moocore.hypervolume(inside, ref=self._reference)) if len(inside) else 0.0
+        return self._improvement / covered if covered > 0 else float("inf")
 
     def choose(self, rows: Rows) -> int:
         """The best candidate, after those that blind trials take: they choose now, from the same history."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,25 +12,37 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial
 
 from optnas.errors import UsageError
-from optnas.sampler.candidates import Array, Catalogue, Explorer, Rows, key_of
+from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, Rows, key_of
 from optnas.sampler.history import History, read_history
 from optnas.sampler.judge import Judge
+from optnas.sampler.limits import Limits, broken
 from optnas.sampler.seeded import derive_seed
+from optnas.sampler.warm import Experience, Forecast, helps, silent
 from optnas.space import Choices
 
-__all__ = ["CostOf", "Planner"]
+__all__ = ["CostOf", "Excess", "NothingToPropose", "Planner"]
 
 CostOf = Callable[[Choices], Mapping[str, float] | None]
-Feasible = Callable[[Mapping[str, float]], bool]
+Excess = Callable[[Mapping[str, float]], float]
 
-#: Where limits are tight, more of a large space is drawn at the start until so many networks meet them ...
+#: Where limits are tight, mutants of the networks nearest to them follow until so many meet them ...
 _ENOUGH = 64
-#: ... or so many times as much.
+#: ... or so often ...
+_APPROACHES = 24
+#: ... of so many networks, so many more of each.
+_NEAREST, _STEPS = 16, 8
+#: Random networks are drawn from a stream of numbers; those up to here are for other uses.
 _STREAMS = 16
 #: Rounds of climbing, the candidates it starts from, and the mutants of each.
 _ROUNDS, _STARTS, _MUTANTS = 2, 4, 12
+#: Networks with this chance to be within limits that only measuring tells are good enough to begin with.
+_LIKELY = 0.5
 #: Finished trials that the model needs.
 _INFORMED = 4
+
+
+class NothingToPropose(UsageError):
+    """No network of the space can be proposed."""
 
 
 class Planner:
@@ -44,36 +58,66 @@ class Planner:
         cost_of: CostOf,
         space: Callable[[BaseTrial], object] | Sequence[Choices],
         names: Sequence[str],
-        feasible: Feasible | None,
+        excess: Excess | None,
         seed: int,
         startup: int,
         candidates: int,
+        experience: Experience | None = None,
+        say: Callable[[str], None] = silent,
     ) -> None:
-        self._cost_of, self._feasible = cost_of, feasible
+        self._cost_of, self._excess = cost_of, excess
         self._seed, self._startup, self._candidates = seed, startup, candidates
         self._explorer = Explorer(space, seed) if callable(space) else None
+        self._distributions = self._explorer.distributions if self._explorer else {}
         first = list(space) if not callable(space) else self._draw(candidates // 2)
         self._cost_names = self._name_costs(first, names)
         self._known = {names.index(name): i for i, name in enumerate(self._cost_names) if name in names}
+        self._forecast = None if experience is None else Forecast(experience, self._costs, self._distributions)
+        self._experience, self._say = experience, say
+        self._examined = 0
         self._catalogue = self._open(first)
+        self.judge: Judge | None = None
+        """The one that chose the last plan; None where none was needed."""
 
     def plan(self, study: Study, trial: FrozenTrial, plans: Mapping[int, Choices]) -> Choices:
         """The network for a trial; `plans` are those of trials that run in this process."""
         history = read_history(study, trial.number, plans)
+        self._examine(history)
+        self.judge = None
         seed = derive_seed(self._seed, trial.number)
         rows = self._fresh(self._pool(history, seed), history, trial)
         if not len(rows):
             return self._last_resort(history, trial, seed)
-        if len(history.tried) < self._startup or len(history.losses) < min(self._startup, _INFORMED):
+        limits = self._limits(history)
+        if len(history.tried) < self._spreads or len(history.losses) < min(self._startup, _INFORMED):
+            if limits is not None:
+                chance = limits.chance(self._catalogue.features(rows))
+                rows = rows[chance >= min(_LIKELY, np.quantile(chance, 1 - 1 / _NEAREST))]
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
-        judge = Judge(self._catalogue, history, self._known, signs, self._startup)
+        judge = Judge(self._catalogue, history, self._known, signs, self._startup, limits)
+        self.judge = judge
         best = judge.best(rows)
         for _ in range(_ROUNDS if self._explorer else 0):
             # In a large space there are better ones beside the best that were drawn.
             near = [child for row in best[:_STARTS] for child in self._mutants(self._catalogue.networks[row], _MUTANTS)]
             best = judge.best(np.union1d(best, self._fresh(near, history, trial)))
         return self._catalogue.networks[judge.choose(best)]
+
+    @property
+    def _spreads(self) -> int:
+        """How many trainings are spread over the costs: few where a forecast says already what to expect."""
+        return self._startup if self._forecast is None else min(self._startup, _INFORMED)
+
+    def _limits(self, history: History) -> Limits | None:
+        """The limits that proposals have been beyond, if there are any: costs that `cost_of` does not know."""
+        measured = [*history.finished, *history.stopped, *history.refused]
+        names = broken([trial.constraints for trial in measured])
+        rows = self._catalogue.rows([trial.params for trial in measured])
+        if not names or (rows >= 0).sum() < _INFORMED:
+            return None
+        violations = [[trial.constraints.get(name, math.nan) for name in names] for trial in measured]
+        return Limits(self._catalogue.features(rows[rows >= 0]), np.array(violations)[rows >= 0])
 
     def _fresh(self, networks: Sequence[Choices], history: History, trial: FrozenTrial) -> Rows:
         """The rows of networks that are within the limits, were not tried and agree with enqueued params."""
@@ -95,6 +139,8 @@ class Planner:
         if self._explorer is not None and self._catalogue.trim():
             self._explorer.forget()
         first = self._catalogue.networks[: len(self._catalogue.first)]
+        if self._forecast is not None:
+            first = first + self._forecast.networks
         if self._explorer is None or not len(history.losses):
             return first
         parents = [self._catalogue.networks[row] for row in self._catalogue.rows(history.front()) if row >= 0]
@@ -103,16 +149,18 @@ class Planner:
         return first + mutants + self._explorer.crosses(parents, self._candidates // 8, seed)
 
     def _spread(self, rows: Rows, history: History, seed: int) -> int:
-        """A random candidate from the part of the costs' range whose turn it is.
+        """A candidate from the part of the costs' range whose turn it is: at random, or the best by the forecast.
 
         Candidates are ranked by their mean rank over the costs and cut into as many equal parts as there are
         first trainings; the study's seed shuffles the turns.
         """
-        costs = self._catalogue.costs(rows)
+        costs = self._catalogue.costs(rows)[:, : len(self._cost_names)]
         ranks = costs.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable").sum(axis=1)
-        parts = np.array_split(np.argsort(ranks, kind="stable"), min(self._startup, len(rows)))
+        parts = np.array_split(np.argsort(ranks, kind="stable"), min(self._spreads, len(rows)))
         turns = np.random.default_rng([self._seed, 4]).permutation(len(parts))
         part = parts[turns[(len(history.tried) + history.blind) % len(parts)]]
+        if self._forecast is not None:
+            return int(min(rows[part], key=lambda row: self._catalogue.costs(row)[-1]))
         return int(rows[np.random.default_rng(seed).choice(part)])
 
     def _last_resort(self, history: History, trial: FrozenTrial, seed: int) -> Choices:
@@ -125,25 +173,41 @@ class Planner:
                 return catalogue.networks[int(generator.choice(rows))]
         allowed = catalogue.first[catalogue.allowed(catalogue.first)]
         if not len(allowed):
-            raise UsageError(
-                f"cost-aware sampler: expected networks within the limits, got none of {len(catalogue.first)}"
+            raise NothingToPropose(
+                f"cost-aware sampler: expected networks within the limits, got none of {len(catalogue.first)} "
+                "that were looked at"
             )
         failed = {catalogue.key(params) for params in history.failed}
         again = [row for row in allowed if key_of(catalogue.networks[row]) in failed]
         return catalogue.networks[int(generator.choice(again or allowed))]
 
     def _open(self, first: list[Choices]) -> Catalogue:
-        distributions = self._explorer.distributions if self._explorer else {}
-        large = self._explorer is not None and self._explorer.everything is None
-        for stream in range(1, _STREAMS):
-            catalogue = Catalogue(first, self._price, len(self._cost_names), distributions)
-            if not large or catalogue.allowed(catalogue.first).sum() >= _ENOUGH:
-                break
-            first = first + self._draw(self._candidates // 2, stream)
-        return catalogue
+        if self._excess is not None and self._explorer is not None and self._explorer.everything is None:
+            first = self._approach(first, self._excess)
+        width = len(self._cost_names) + (self._forecast is not None)
+        return Catalogue(first, self._price, width, self._distributions)
 
-    def _draw(self, count: int, stream: int = 0) -> list[Choices]:
-        return self._explorer.draws(count, stream) if self._explorer else []
+    def _approach(self, first: list[Choices], excess: Excess) -> list[Choices]:
+        """The first networks, and mutants of those nearest to the limits while few are within."""
+        beyond: dict[Key, float] = {}
+        networks: dict[Key, Choices] = {}
+        steps: Counter[Key] = Counter()
+        added = first
+        for _ in range(_APPROACHES):
+            for network in added:
+                if key_of(network) not in networks:
+                    costs = self._cost_of(network)
+                    networks[key_of(network)] = network
+                    beyond[key_of(network)] = math.inf if costs is None else excess(costs)
+            nearest = sorted(beyond, key=beyond.__getitem__)
+            if len(nearest) >= _ENOUGH and beyond[nearest[_ENOUGH - 1]] <= 0:
+                break
+            steps.update(nearest[:_NEAREST])
+            added = [child for key in nearest[:_NEAREST] for child in self._mutants(networks[key], _STEPS * steps[key])]
+        return list(networks.values())
+
+    def _draw(self, count: int) -> list[Choices]:
+        return self._explorer.draws(count) if self._explorer else []
 
     def _mutants(self, network: Choices, count: int) -> list[Choices]:
         return self._explorer.children(network, count) if self._explorer else []
@@ -167,7 +231,39 @@ class Planner:
         if costs is None:
             return None
         values = np.array([costs[name] for name in self._cost_names], dtype=float)
-        return values, self._feasible is None or bool(self._feasible(costs))
+        if self._forecast is not None:
+            # One more thing that is known beforehand and may tell of the error.
+            values = np.append(values, self._forecast(network, values))
+        return values, self._excess is None or self._excess(costs) <= 0
+
+    def _costs(self, network: Choices) -> Array | None:
+        """Of a network that may be of another space."""
+        try:
+            costs = self._cost_of(network)
+        except KeyError:
+            return None
+        return None if costs is None else np.array([costs[name] for name in self._cost_names], dtype=float)
+
+    def _examine(self, history: History) -> None:
+        """Give the forecast up if it makes the errors of this study harder to predict.
+
+        It is asked after as many trainings as come first, twice as many and so on, always of the first ones, so
+        that a new process comes to the same decision.
+        """
+        learned = min(set(range(history.losses.shape[1])) - set(self._known))
+        count = max(self._startup, 2 * self._examined)
+        while self._forecast is not None and count <= len(history.finished):
+            rows = self._catalogue.rows([trial.params for trial in history.finished[:count]])
+            errors = history.losses[:count, learned]
+            if not helps(self._catalogue.features(rows[rows >= 0]), errors[rows >= 0]):
+                assert self._experience is not None
+                self._say(
+                    f"the warm start from study {self._experience.study} ends after {count} trainings: their errors "
+                    "are easier to predict without it"
+                )
+                self._forecast = None
+                self._catalogue = self._open(self._catalogue.networks[: len(self._catalogue.first)])
+            self._examined, count = count, 2 * count
 
 
 def _agrees(network: Choices, fixed: Mapping[str, Any]) -> bool:

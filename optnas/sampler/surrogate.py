@@ -84,6 +84,15 @@ class GaussianProcess:
         self._condition()
         return mean
 
+    def left_out(self) -> float:
+        """The log density of each network's targets given those of all others, summed; in standard units.
+
+        In closed form (Rasmussen & Williams 2006, equations 5.12).
+        """
+        inverse = cho_solve((self._factor, True), np.eye(len(self._targets)))
+        precision = np.diag(inverse)[:, None]
+        return float((0.5 * np.log(precision / (2 * np.pi)) - 0.5 * self._weights**2 / precision).sum())
+
     def _condition(self) -> None:
         covariance = _covariance(self._theta, self._features, self._features)
         covariance[np.diag_indices_from(covariance)] += np.exp(self._theta[-1]) + _JITTER

@@ -6,6 +6,7 @@ from optuna.trial import BaseTrial
 from torch import nn
 
 from optnas.errors import UsageError
+from optnas.space.stub import StubTrial
 
 __all__ = ["choose"]
 
@@ -24,4 +25,6 @@ def choose(trial: BaseTrial, name: str, options: Mapping[str, Callable[[], nn.Mo
     """
     if not options:
         raise UsageError(f"choose({name!r}) got no option: expected at least one, as a dict of name to builder")
+    if isinstance(trial, StubTrial):
+        return trial.choose(name, options)
     return options[trial.suggest_categorical(name, list(options))]()

@@ -20,6 +20,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.trial import BaseTrial
+from torch import nn
 
 from optnas.errors import UsageError
 
@@ -57,6 +58,15 @@ class StubTrial(BaseTrial):
     @abstractmethod
     def decide(self, name: str, distribution: BaseDistribution) -> Any:
         """The value of a choice that was not asked before; must lie in the distribution."""
+
+    def choose(self, name: str, options: Mapping[str, Callable[[], nn.Module]]) -> nn.Module:
+        """What `optnas.choose` does with this trial: suggest an option and build it."""
+        return self.build_option(options[self.suggest_categorical(name, list(options))])
+
+    @staticmethod
+    def build_option(builder: Callable[[], nn.Module]) -> nn.Module:
+        """The module of an option; who knows the module already sets another function in its place."""
+        return builder()
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,8 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from optnas.objective import ATTRIBUTE, Job, Objective, Outcome, Refused, Repeat, run_job
-from optnas.sampler import derive_seed
+from optnas.sampler import NothingToPropose, derive_seed
 from optnas.space import mutate
+from optnas.study.ending import Ending, never
 from optnas.study.executor import Executor, WorkerDied
 from optnas.task import TrainingDiverged
 
@@ -62,21 +64,23 @@ def run(
     study: Study,
     objective: Objective,
     executor: Executor,
-    trials: int,
+    trials: int | None,
     watch: Callable[[Event], None] = lambda event: None,
+    ending: Ending = never,
 ) -> None:
-    """Ask, gate, train and tell until the study holds `trials` trained networks in all.
+    """Ask, gate, train and tell until the study holds `trials` trained networks in all; None for no limit.
 
     Trials that an earlier run left in the state RUNNING (it was killed, or stopped by Ctrl-C) are run first,
     under their own numbers, with the params and the seed that they had.
 
     Raises:
-        SearchStopped: If nothing is left to train, or everything fails.
+        SearchStopped: If nothing is left to train, everything fails, or `ending` says so; what is in training
+            then is finished first.
         KeyboardInterrupt: On Ctrl-C. What was running stays RUNNING for the next call.
     """
-    coordinator = _Coordinator(study, objective, executor, watch)
+    coordinator = _Coordinator(study, objective, executor, watch, ending)
     try:
-        coordinator.run(trials)
+        coordinator.run(math.inf if trials is None else trials)
     except KeyboardInterrupt:
         coordinator.forgive()
         raise
@@ -88,6 +92,7 @@ class _Coordinator:
     objective: Objective
     executor: Executor
     watch: Callable[[Event], None]
+    ending: Ending
     pending: dict[Future[Any], tuple[Trial, Job]] = field(default_factory=dict)
     twins: dict[str, list[Trial]] = field(default_factory=dict)
     """By fingerprint: the networks in training, and the trials that wait for the same network."""
@@ -102,12 +107,12 @@ class _Coordinator:
     failures: int = 0
     last_reason: str = ""
 
-    def run(self, trials: int) -> None:
+    def run(self, trials: float) -> None:
         interrupted = self._interrupted()
         trained = sum(map(is_trained, self.study.get_trials(deepcopy=False)))
         while True:
             while len(self.pending) < self.executor.slots and trained + len(self.pending) < trials:
-                stuck = self._stuck()
+                stuck = self.ending(self.study) or self._stuck()
                 if stuck and not self.pending:
                     raise SearchStopped(stuck)
                 if stuck:
@@ -152,6 +157,9 @@ class _Coordinator:
             trial.set_user_attr(ATTRIBUTE + "reason", gate.reason)
         except (StorageInternalError, SQLAlchemyError):
             raise
+        except NothingToPropose as error:
+            self._fail(trial, str(error))
+            raise SearchStopped(str(error)) from None
         except Exception as error:
             self._fail(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
             return

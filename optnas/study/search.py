@@ -24,14 +24,16 @@ from optnas.cost import (
     profile,
     reference_latency_ms,
 )
-from optnas.front import Network, best, front, hypervolume, objective_names
+from optnas.errors import UsageError
+from optnas.front import Network, best, front, hypervolume, networks, objective_names
 from optnas.objective import ATTRIBUTE, ERROR, Objective
 from optnas.prune import DominancePruner, Pruner, make_pruner
-from optnas.sampler import make_sampler
+from optnas.sampler import CostAwareSampler, Experience
 from optnas.space import RandomTrial, fingerprint, load_space, space_name
 from optnas.space.graph import fixed_seed
 from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, open_study, study_names
+from optnas.study.ending import Ending, after, first_of, never, parse_duration, stagnant
 from optnas.study.executor import Executor, InProcess, ProcessPool
 from optnas.study.settings import Settings, settings_from
 from optnas.study.storage import coordinate, open_storage
@@ -88,7 +90,7 @@ class Watcher:
 
 
 def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
-    """Search networks for an image data set until the study holds `trials` trained ones.
+    """Search networks for an image data set until the study holds `trials` trained ones, or the time is over.
 
     Takes the settings of `optnas.study.settings.Settings` by name, for example `data="digits"`, `trials=40`,
     `objectives=("error", "macs")`, `constraints=("params<=100000",)`. A study of that name goes on where it
@@ -103,6 +105,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # What can be known to be wrong is refused before a file is made.
     settings = settings_from(given)
+    clock = after(parse_duration(settings.time)) if settings.time else never
     name = settings.study_name
     storage = open_storage(settings.storage)
     with one_thread(), closing(watcher), coordinate(settings.storage, name):
@@ -110,6 +113,8 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
         settings = settings_from(given, before.get("request"))
         objective = _objective(settings, before)
         _say_skipped(settings, watcher)
+        experience = None if settings.warm_start is None else _experience(storage, settings.warm_start)
+        sampler = objective.sampler(settings.sampler, settings.population, experience, watcher.say)
         # Before the study is made: a space that does not work leaves nothing behind.
         reference = before.get("reference") or _first_look(settings, objective, watcher)
         study = open_study(
@@ -117,7 +122,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             name,
             objective.objectives,
             _identity(settings, objective),
-            make_sampler(settings.sampler, settings.seed, settings.population),
+            sampler,
         )
         known = {"request": settings.plain(), "reference_ms": objective.prices.reference_ms, "reference": reference}
         for key, value in known.items():
@@ -128,7 +133,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             watcher.start(study, settings)
             stopped = ""
             try:
-                run(study, objective, executor, settings.trials, watcher)
+                run(study, objective, executor, settings.limit, watcher, _ending(settings, objective, clock))
             except SearchStopped as error:
                 stopped = str(error)
     return SearchResult(study, settings, stopped)
@@ -146,6 +151,15 @@ def hypervolume_so_far(study: Study) -> float | None:
     names = objective_names(study)
     losses = np.array([[network.values[name] for name in names] for network in front(study)])
     return hypervolume(losses.reshape(-1, len(names)), [reference[name] for name in names])
+
+
+def _ending(settings: Settings, objective: Objective, clock: Ending) -> Ending:
+    if settings.until_stagnant is None:
+        return clock
+    # Whoever proposes: the model of the cost-aware sampler tells what is still to be gained.
+    model = objective.sampler("cost-aware")
+    assert isinstance(model, CostAwareSampler)
+    return first_of(clock, stagnant(settings.until_stagnant, model.expected_gain))
 
 
 def _say_skipped(settings: Settings, watcher: Watcher) -> None:
@@ -180,6 +194,14 @@ def _objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
         audit=settings.audit,
         prices=Prices(reference_ms=reference_ms),
     )
+
+
+def _experience(storage: BaseStorage, name: str) -> Experience:
+    if name not in study_names(storage):
+        known = ", ".join(study_names(storage)) or "none"
+        raise UsageError(f"warm start: there is no study {name!r} in the storage, it holds {known}")
+    trained = networks(optuna.load_study(study_name=name, storage=storage))
+    return Experience(name, [dict(one.choices) for one in trained], [one.error for one in trained])
 
 
 def _pruner(settings: Settings) -> Pruner:

@@ -19,9 +19,15 @@ from optnas.objective import check_objectives
 from optnas.prune import is_audited, make_pruner
 from optnas.sampler import check_sampler
 from optnas.space import Space, space_name
+from optnas.study.ending import parse_duration
 from optnas.task import ImageTask
 
 __all__ = ["Settings", "explanations", "settings_from"]
+
+
+_TRIALS = 40
+#: Not every setting is one of the study: how far to go and on how many processes is said anew by each call.
+_OF_THE_CALL = ("trials", "time", "until_stagnant", "workers", "storage")
 
 
 @dataclass(frozen=True)
@@ -38,16 +44,24 @@ class Settings:
     """What to minimise: error and costs known before training, separated by commas."""
     constraints: Sequence[str] = ()
     """A budget such as "params<=100k"; a network over it is never trained. May be given several times."""
-    sampler: str = "tpe"
-    """Who proposes networks: tpe, nsga2 or random."""
+    sampler: str = "cost-aware"
+    """Who proposes networks: cost-aware, tpe, nsga2, evolution or random."""
     population: int = 20
-    """Size of a generation of nsga2; for tpe, how many random trials come first."""
+    """How many trials nsga2 and evolution breed from; for these and tpe, how many random trials come first."""
+    warm_start: str | None = None
+    """A finished study in the same storage (other data, say, but networks of the same choices) from whose errors
+    the cost-aware sampler guesses those of this one, until that proves no help."""
     pruner: str = "dominance"
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0
     """Share of trials that are trained to the end even if the pruner says stop, to measure what it loses."""
-    trials: int = 40
-    """How many trained networks the study holds at the end, those of earlier runs counted."""
+    trials: int | None = None
+    """How many trained networks the study holds at the end, those of earlier runs counted; by default 40, or no
+    limit where time or stagnation ends the search."""
+    time: str | None = None
+    """Begin no training after so long, such as 90s, 30m or 8h; what is in training then is finished."""
+    until_stagnant: float | None = None
+    """Stop when a training is expected to add less than this share to the hypervolume, such as 0.001."""
     epochs: int | None = None
     """Epochs of each training; by default what suits the data."""
     batch_size: int | None = None
@@ -60,6 +74,8 @@ class Settings:
     """Training settings that each trial chooses with its network: lr, weight_decay, or both with a comma."""
     train_images: int | None = None
     """Train on so many images only, drawn evenly from the classes; by default on all."""
+    val_images: int | None = None
+    """Judge on so many validation images only, drawn in the same way; by default on all."""
     image_size: int | None = None
     """Resize and crop images to this side in pixels; needed for a folder with images of several sizes."""
     augment: bool = False
@@ -82,6 +98,10 @@ class Settings:
         check_sampler(self.sampler)
         make_pruner(self.pruner)
         is_audited(0, 0, self.audit)
+        if self.time is not None:
+            parse_duration(self.time)
+        if self.until_stagnant is not None and not 0 < self.until_stagnant < 1:
+            raise UsageError(f"until_stagnant: expected a share between 0 and 1, got {self.until_stagnant}")
         for name, least in (("trials", 1), ("population", 2), ("workers", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
@@ -104,12 +124,18 @@ class Settings:
             lr=self.lr,
             weight_decay=self.weight_decay,
             train_images=self.train_images,
+            val_images=self.val_images,
             image_size=self.image_size,
             augment=self.augment,
             device=self.device,
             tune=tuple(self.tune),
             split_seed=self.seed,
         )
+
+    @property
+    def limit(self) -> int | None:
+        """How many trained networks the study holds at most; None for no limit."""
+        return self.trials or (None if self.time or self.until_stagnant else _TRIALS)
 
     @property
     def study_name(self) -> str:
@@ -152,8 +178,7 @@ def settings_from(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         if name not in known:
             close = get_close_matches(name, known, 1)
             raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
-    # Not every setting is one of the study: how far to go and on how many processes is this call's.
-    kept = {k: v for k, v in (stored or {}).items() if k in known and k not in ("trials", "workers", "storage")}
+    kept = {k: v for k, v in (stored or {}).items() if k in known and k not in _OF_THE_CALL}
     merged = kept | {name: value for name, value in given.items() if value is not None}
     for name in ("objectives", "constraints", "tune"):
         if isinstance(merged.get(name), str):

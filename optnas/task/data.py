@@ -31,11 +31,14 @@ class DataSettings:
     train_images: int | None = None
     """How many training images to draw, as many of each class; None takes all. Validation stays whole."""
 
+    val_images: int | None = None
+    """The same for validation images."""
+
     image_size: int | None = None
     """Side in pixels to which images are brought: shorter side resized, then the centre; None keeps them."""
 
     split_seed: int = 0
-    """Seed of the split into training and validation, and of the draw of `train_images`."""
+    """Seed of the split into training and validation, and of the draws of `train_images` and `val_images`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,7 @@ def load_images(settings: DataSettings) -> Images:
     """Training and validation images, read once in a process and then kept.
 
     Raises `UsageError` for an unknown data set, files that are missing or unreadable, images of several sizes
-    without `image_size`, and more `train_images` than there are.
+    without `image_size`, and more `train_images` or `val_images` than there are.
     """
     return _load(_located(settings))
 
@@ -131,8 +134,8 @@ def _load(settings: DataSettings) -> Images:
         train, val, classes = folder.read_search(path, settings.image_size, settings.split_seed)
     else:
         train, val, classes = known.read_search(settings.data, Path(settings.data_root), settings.split_seed)
-    if settings.train_images is not None:
-        train = _limited(train, settings, len(classes))
+    train = _limited(train, settings.train_images, "train_images", settings, len(classes))
+    val = _limited(val, settings.val_images, "val_images", settings, len(classes))
     if not settings.data.startswith(_FOLDER):
         train, val = _resized(train, settings.image_size), _resized(val, settings.image_size)
     mean, std = _moments(train.x)
@@ -140,15 +143,16 @@ def _load(settings: DataSettings) -> Images:
     return Images(train.x, train.y, val.x, val.y, mean, std, classes, skipped)
 
 
-def _limited(train: Part, settings: DataSettings, n_classes: int) -> Part:
-    count = settings.train_images
-    assert count is not None
-    if not n_classes <= count <= len(train.y):
+def _limited(part: Part, count: int | None, name: str, settings: DataSettings, n_classes: int) -> Part:
+    if count is None:
+        return part
+    if not n_classes <= count <= len(part.y):
+        kind = {"train_images": "training", "val_images": "validation"}[name]
         raise UsageError(
-            f"expected train_images from {n_classes} (the classes) to {len(train.y)} (the training images) "
+            f"expected {name} from {n_classes} (the classes) to {len(part.y)} (the {kind} images) "
             f"of {settings.data}, got {count}"
         )
-    return train[balanced(train.y.numpy(), count, settings.split_seed)]
+    return part[balanced(part.y.numpy(), count, settings.split_seed)]
 
 
 def _resized(part: Part, size: int | None) -> Part:

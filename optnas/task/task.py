@@ -94,6 +94,9 @@ class ImageTask(Task):
     train_images: int | None = None
     """How many training images to use, drawn by seed, as many of each class; by default all."""
 
+    val_images: int | None = None
+    """The same for validation images: fewer are quicker to look at after each epoch, and their error is noisier."""
+
     image_size: int | None = None
     """Side in pixels to which images are resized and cropped at the centre; by default they stay."""
 
@@ -110,7 +113,7 @@ class ImageTask(Task):
     """Which of "lr" and "weight_decay" each trial chooses for itself, around the value given here."""
 
     split_seed: int = 0
-    """Seed of the split into training and validation images, and of the draw of `train_images`."""
+    """Seed of the split into training and validation images, and of the draws of those limits."""
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for the first field that is out of range."""
@@ -120,6 +123,7 @@ class ImageTask(Task):
         _check_whole("epochs", self.epochs, 1)
         _check_whole("batch_size", self.batch_size, 2)  # batch norm cannot train on one image
         _check_whole("train_images", self.train_images, 2)
+        _check_whole("val_images", self.val_images, 2)
         _check_whole("image_size", self.image_size, 1)
         _check_number("lr", self.lr, zero=False)
         _check_number("weight_decay", self.weight_decay, zero=True)
@@ -146,7 +150,9 @@ class ImageTask(Task):
     @property
     def data_settings(self) -> DataSettings:
         """The part of the task that names its images."""
-        return DataSettings(self.data, self.data_root, self.train_images, self.image_size, self.split_seed)
+        return DataSettings(
+            self.data, self.data_root, self.train_images, self.val_images, self.image_size, self.split_seed
+        )
 
     @property
     def images(self) -> Images:

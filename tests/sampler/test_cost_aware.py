@@ -162,15 +162,13 @@ def test_another_seed_proposes_others() -> None:
 
 
 def test_no_proposal_is_beyond_the_limits() -> None:
-    study = tower_study(make(feasible=lambda costs: costs["macs"] <= 300))
+    study = tower_study(make(excess=lambda costs: costs["macs"] - 300))
     study.optimize(train, n_trials=25)
     assert max(trial.values[1] for trial in study.trials) <= 300
 
 
 def test_limits_that_one_network_in_thousands_meets() -> None:
-    sampler = CostAwareSampler(
-        many_cost, space=many, startup=4, candidates=64, feasible=lambda costs: costs["macs"] <= 20
-    )
+    sampler = CostAwareSampler(many_cost, space=many, startup=4, candidates=64, excess=lambda costs: costs["macs"] - 20)
     study = tower_study(sampler)
     for _ in range(8):
         trial = study.ask()
@@ -180,7 +178,7 @@ def test_limits_that_one_network_in_thousands_meets() -> None:
 
 
 def test_limits_that_no_network_meets_are_refused() -> None:
-    study = tower_study(make(feasible=lambda costs: False))
+    study = tower_study(make(excess=lambda costs: 1.0))
     with pytest.raises(UsageError, match="networks within the limits, got none"):
         study.optimize(train, n_trials=1)
 
@@ -328,6 +326,22 @@ def test_costs_for_all_objectives_are_refused() -> None:
     study = optuna.create_study(sampler=make(objectives=["macs"]))
     with pytest.raises(UsageError, match="got costs for all of macs"):
         study.optimize(lambda trial: train(trial)[0], n_trials=1)
+
+
+def test_less_and_less_is_expected_to_be_gained() -> None:
+    sampler = make()
+    study = tower_study(sampler)
+    expected = []
+    for _ in range(30):
+        expected.append(sampler.expected_gain(study))
+        study.optimize(train, n_trials=1)
+    assert expected[:6] == [None] * 6
+    assert all(gain is not None and 0 <= gain < 1 for gain in expected[6:])
+    assert max(expected[-3:]) < 0.2 * max(expected[6:9])
+    # It asks, and leaves no trace in the study.
+    undisturbed = tower_study(make())
+    undisturbed.optimize(train, n_trials=30)
+    assert [key(trial) for trial in study.trials] == [key(trial) for trial in undisturbed.trials]
 
 
 @pytest.mark.parametrize(

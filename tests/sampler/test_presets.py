@@ -12,13 +12,20 @@ def conditional(trial):
     return [0.5, trial.suggest_float("other", 0, 1)]
 
 
+def cost(params):
+    return {"cost": params["width"] / 64 if params["kind"] == "a" else 0.5}
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 class TestPresets:
     def study(self, name, seed=0, storage=None):
         return optuna.create_study(
-            directions=["minimize", "minimize"], sampler=make_sampler(name, seed, 5), storage=storage,
-            study_name="s", load_if_exists=True,
-        )  # fmt: skip
+            directions=["minimize", "minimize"],
+            sampler=make_sampler(name, seed, 5, space=conditional, cost_of=cost, objectives=("cost", "error")),
+            storage=storage,
+            study_name="s",
+            load_if_exists=True,
+        )
 
     def test_is_an_optuna_sampler_that_handles_conditional_spaces(self, name):
         study = self.study(name)
@@ -73,6 +80,11 @@ def test_unknown_names_and_sizes_are_refused():
         make_sampler("nsga", 0)
     with pytest.raises(UsageError, match="population: expected at least 2, got 1"):
         make_sampler("nsga2", 0, 1)
+
+
+def test_cost_aware_needs_costs():
+    with pytest.raises(UsageError, match=r"sampler cost-aware: expected cost_of, .* got None"):
+        make_sampler("cost-aware", 0)
 
 
 def test_seeds_of_trials_and_studies_differ():

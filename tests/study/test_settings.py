@@ -16,7 +16,7 @@ def test_given_before_stored_before_default():
     settings = settings_from({"epochs": 4, "lr": None}, json.loads(json.dumps(stored)))
     assert settings.epochs == 4
     assert settings.constraints == ("params<=5k",)
-    assert (settings.trials, settings.workers) == (40, None)  # this call's, not the study's
+    assert (settings.limit, settings.workers) == (40, None)  # this call's, not the study's
 
 
 def test_words_with_commas_are_lists():

@@ -69,6 +69,15 @@ def test_moments_are_taken_by_channel_and_a_flat_channel_can_be_divided_by():
     assert std == pytest.approx((0.5, 1 / 255))
 
 
+def test_val_images_limits_validation_and_not_training():
+    few, all_of_them = load_images(replace(DIGITS, val_images=50)), load_images(DIGITS)
+    assert len(few.val_y) == 50
+    assert few.val_y.bincount().tolist() == [5] * 10
+    assert torch.equal(few.train_x, all_of_them.train_x)
+    with pytest.raises(UsageError, match=r"expected val_images from 10 .* validation images\) of digits, got 9"):
+        load_images(replace(DIGITS, val_images=9))
+
+
 def test_train_images_limits_training_and_not_validation():
     few = load_images(replace(DIGITS, train_images=50))
     assert torch.bincount(few.train_y).tolist() == [5] * 10

@@ -1,0 +1,263 @@
+"""The exact costs of thousands of networks of one space: what was counted for a block is not counted again.
+
+A sampler compares hundreds of networks for each that it proposes. Tracing each of them (`macs`) would take
+longer than some trainings, and almost all of their blocks were seen before.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+import torch
+from optuna.trial import BaseTrial
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from optnas.cost._operators import is_free
+from optnas.cost.macs import macs
+from optnas.cost.params import params
+from optnas.cost.size_bytes import size_bytes
+from optnas.space import Build, Choices, ReplayTrial, StubTrial
+from optnas.space.graph import fixed_seed
+
+__all__ = ["BLOCKWISE", "BlockCounter"]
+
+#: The costs that a `BlockCounter` knows.
+BLOCKWISE = ("params", "macs", "size_bytes")
+
+_PLAIN = (int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+#: Where a module that `choose` made keeps what is known of it.
+_BLOCK = "_optnas_block"
+#: What every module keeps for its own workings; the rest are its settings.
+_MACHINERY = frozenset(vars(nn.Module())) | {_BLOCK}
+_HOOKS = tuple(name for name in _MACHINERY if name.endswith("_hooks"))
+#: What comparing values may raise: unknown types, an empty cell of a closure, a function that holds itself.
+_UNNAMED = (TypeError, ValueError, RecursionError)
+
+
+class BlockCounter:
+    """Counts networks of one space by their choices.
+
+    A module is known by its class, its settings, the shapes of its tensors and its children. One that was run
+    before on an input of the same shape is not run again: its multiply-adds and the shape of its output are
+    remembered. Nor is an option of `choose` built again that is made from the same plain values, which takes
+    for granted that a builder depends on its arguments, its closure and constants.
+
+    Some networks, ever fewer, are counted by `macs`, `params` and `size_bytes` too. From the first for which these
+    differ all are counted so, and so is a network that this way cannot follow.
+
+    Args:
+        build: The space.
+        input_shape: (channels, height, width) of one image.
+    """
+
+    def __init__(self, build: Build, input_shape: tuple[int, int, int]) -> None:
+        self._build, self._input_shape = build, input_shape
+        self._memory = _Memory()
+        self._counted = 0
+        self._trusted = True
+
+    def __call__(self, choices: Choices) -> dict[str, float] | None:
+        """`params`, `macs` and `size_bytes` of the network of these choices; None if it cannot be built or run."""
+        with fixed_seed():
+            short = self._short(choices) if self._trusted else None
+            if short is not None and not self._is_checked():
+                return short
+            whole = self._whole(choices)
+        self._trusted = self._trusted and (short is None or short == whole)
+        return whole
+
+    def _is_checked(self) -> bool:
+        """Whether it is the turn of a check: at 1, 2, 4, 8, 16 ... networks."""
+        self._counted += 1
+        return self._counted & (self._counted - 1) == 0
+
+    def walk(self, trial: BaseTrial) -> None:
+        """Make the choices of a network on a trial; quicker than building one, and the module is of no use.
+
+        Raises:
+            Whatever the space raises while it builds.
+        """
+        with fixed_seed():
+            self._walk(trial)
+
+    def _walk(self, trial: BaseTrial) -> nn.Module:
+        if isinstance(trial, StubTrial):
+            trial.build_option = self._memory.build  # type: ignore[method-assign]
+        return self._build(trial)
+
+    def _short(self, choices: Choices) -> dict[str, float] | None:
+        try:
+            counted = self._memory.count(self._walk(ReplayTrial(choices)), self._input_shape)
+        except Exception:  # the network does not work, or this way does not work for it: the long way tells
+            return None
+        return dict(zip(BLOCKWISE, counted, strict=True))
+
+    def _whole(self, choices: Choices) -> dict[str, float] | None:
+        try:
+            module = self._build(ReplayTrial(choices))
+            counted = params(module), macs(module, self._input_shape), size_bytes(module)
+        except Exception:
+            return None
+        return dict(zip(BLOCKWISE, counted, strict=True))
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What is known of a module before it is run."""
+
+    name: int | None
+    """Equal for modules that do the same; None for one that cannot be told from others."""
+    params: int
+    size_bytes: int
+
+
+_NOTHING = _Block(None, 0, 0)
+
+
+class _Memory:
+    """Blocks by how they are built, and what running them gave. All runs are on `meta`: shapes are enough."""
+
+    def __init__(self) -> None:
+        self._names: dict[Hashable, int] = {}
+        self._built: dict[Hashable, nn.Module] = {}
+        self._runs: dict[Hashable, tuple[int, torch.Size, torch.dtype]] = {}
+        self._counter = _Counter()  # type: ignore[no-untyped-call]
+
+    def build(self, builder: Callable[[], nn.Module]) -> nn.Module:
+        """What the builder makes, or a twin of what an equal one has made."""
+        try:
+            key = _key(builder)
+            built = self._built.get(key)
+        except _UNNAMED:
+            return builder()
+        if built is None:
+            built = builder()
+            built.__dict__[_BLOCK] = self._describe(built, {})
+            self._built[key] = built.to("meta")
+        return copy.copy(built)
+
+    def count(self, module: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Parameters, multiply-adds and bytes of a network, which is not of use afterwards."""
+        block = self._describe(module, {})
+        self._counter.macs = 0
+        with torch.no_grad(), self._counter:
+            module(torch.empty(1, *input_shape, device="meta"))
+        return block.params, self._counter.macs, block.size_bytes
+
+    def _describe(self, module: nn.Module, seen: dict[int, _Block]) -> _Block:
+        """The block of a module. From now on its forward, and those of its children, ask memory first.
+
+        Args:
+            seen: By id the modules and tensors that were counted.
+        """
+        if id(module) in seen:
+            return replace(seen[id(module)], params=0, size_bytes=0)
+        block: _Block = module.__dict__.get(_BLOCK) or self._look_at(module, seen)
+        seen[id(module)] = block
+        return block
+
+    def _look_at(self, module: nn.Module, seen: dict[int, _Block]) -> _Block:
+        children = [(key, self._describe(child, seen)) for key, child in module._modules.items() if child is not None]
+        numbers = sum(child.params for _, child in children)
+        size = sum(child.size_bytes for _, child in children)
+        tensors = [(key, tensor) for key, tensor in chain(module._parameters.items(), module._buffers.items())]
+        for key, tensor in tensors:
+            if tensor is None or id(tensor) in seen or key in module._non_persistent_buffers_set:
+                continue
+            seen[id(tensor)] = _NOTHING
+            numbers += tensor.numel() if key in module._parameters else 0
+            size += tensor.numel() * tensor.element_size()
+        module.__dict__["training"] = False
+        name = None
+        if all(child.name is not None for _, child in children) and not any(map(module.__dict__.get, _HOOKS)):
+            shapes = [(key, None if tensor is None else (tensor.shape, tensor.dtype)) for key, tensor in tensors]
+            names = [(key, child.name) for key, child in children]
+            settings = {key: value for key, value in module.__dict__.items() if key not in _MACHINERY}
+            with suppress(*_UNNAMED):
+                identity = type(module), tuple(names), tuple(shapes), _key(settings)
+                name = self._names.setdefault(identity, len(self._names))
+        if name is None:
+            _forget_values(module)
+        else:
+            module.__dict__["forward"] = partial(self._run, name, module, module.forward)
+        return _Block(name, numbers, size)
+
+    def _run(self, name: int, module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        x = args[0] if len(args) == 1 and not kwargs else None
+        if not isinstance(x, torch.Tensor):
+            _forget_values(module)
+            return forward(*args, **kwargs)
+        key = name, x.shape, x.dtype
+        known = self._runs.get(key)
+        if known is None:
+            before = self._counter.macs
+            _forget_values(module)
+            output = forward(x)
+            if isinstance(output, torch.Tensor):
+                self._runs[key] = self._counter.macs - before, output.shape, output.dtype
+            return output
+        self._counter.macs += known[0]
+        return torch.empty(known[1], dtype=known[2], device="meta")
+
+
+def _forget_values(module: nn.Module) -> None:
+    """Move its own tensors, not those of its children, to `meta`."""
+    for tensors in (module._parameters, module._buffers):
+        for key, tensor in tensors.items():
+            if tensor is not None and not tensor.is_meta:
+                tensors[key] = tensor.to("meta")  # type: ignore[assignment]
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up multiply-adds by torch's own formulas, which count two operations for each.
+
+    Raises (in the forward that it watches):
+        NotImplementedError: For an operator that torch has no formula for and that is not known to be free.
+    """
+
+    macs = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.macs += formula(*args, **kwargs, out_val=output) // 2
+        elif not is_free(func.overloadpacket._qualified_op_name):
+            raise NotImplementedError(str(func))
+        return output
+
+
+def _key(value: Any) -> Hashable:
+    """Equal for values that are the same to a program, as long as nobody changes them.
+
+    Raises:
+        One of `_UNNAMED`: For a value that cannot be compared by its content.
+    """
+    if isinstance(value, _PLAIN):
+        return type(value), value
+    if isinstance(value, tuple | list):
+        return type(value), tuple(map(_key, value))
+    if isinstance(value, dict):
+        return dict, tuple((_key(key), _key(item)) for key, item in value.items())
+    if isinstance(value, partial):
+        return partial, _key(value.func), _key(value.args), _key(value.keywords)
+    if isinstance(value, FunctionType):
+        held = tuple(cell.cell_contents for cell in value.__closure__ or ())
+        return value.__code__, id(value.__globals__), _key((held, value.__defaults__, value.__kwdefaults__))
+    if isinstance(value, type) or (
+        isinstance(value, BuiltinFunctionType) and isinstance(value.__self__, type | ModuleType)
+    ):
+        return value
+    raise TypeError(f"cannot compare {type(value).__name__}")
