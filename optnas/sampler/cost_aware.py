@@ -67,7 +67,7 @@ class CostAwareSampler(PlannedSampler):
         excess: Excess | None = None,
         objectives: Sequence[str] | None = None,
         seed: int = 0,
-        startup: int = 10,
+        startup: int = 5,
         candidates: int = 512,
         experience: Experience | None = None,
         say: Callable[[str], None] = silent,

@@ -9,23 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from scipy.linalg import block_diag
 
-__all__ = ["Encoding", "Features", "similarities"]
+__all__ = ["Encoding", "Features", "similarities", "similarity"]
 
 Array = NDArray[np.float64]
 
 #: Stands for a choice that a network does not make; None may be an option.
 _ABSENT = object()
+#: A number with more values than that is rounded to so many.
+_LEVELS = 33
 
 
 @dataclass(frozen=True)
 class Features:
     """n networks as the surrogate sees them."""
 
-    choices: Array
-    """(n, d): the index of an option, or a number scaled to 0..1; -1 where a network lacks the choice."""
-    ordinal: NDArray[np.bool_]
-    """(d,): which choices are numbers, nearer the closer they are."""
+    choices: NDArray[np.float32]
+    """(n, p): some columns for each choice; the inner product of two networks over them is how alike they are
+    in that choice, from 0 to 1."""
+    owners: NDArray[np.int64]
+    """(p,): which of d choices a column belongs to, rising."""
     counts: Array
     """(n, o): how often an option occurs over all choices that offer the same ones; centred and scaled."""
     costs: Array
@@ -35,16 +39,21 @@ class Features:
         return len(self.choices)
 
     def __getitem__(self, rows: Any) -> Features:
-        return Features(self.choices[rows], self.ordinal, self.counts[rows], self.costs[rows])
+        return Features(self.choices[rows], self.owners, self.counts[rows], self.costs[rows])
 
     def __add__(self, other: Features) -> Features:
         """The networks of both."""
         return Features(
             np.concatenate([self.choices, other.choices]),
-            self.ordinal,
+            self.owners,
             np.concatenate([self.counts, other.counts]),
             np.concatenate([self.costs, other.costs]),
         )
+
+    @property
+    def choice_count(self) -> int:
+        """d."""
+        return int(self.owners[-1]) + 1 if len(self.owners) else 0
 
 
 def similarities(one: Features, other: Features) -> Iterator[Array]:
@@ -53,15 +62,52 @@ def similarities(one: Features, other: Features) -> Iterator[Array]:
     Options are equal or not; numbers (kernel sizes, widths) are alike by their distance. A choice that only
     one of two networks makes has nothing alike; one that neither makes is equal.
     """
-    for column, is_number in enumerate(one.ordinal):
-        mine, theirs = one.choices[:, column, None], other.choices[None, :, column]
-        if not is_number:
-            yield (mine == theirs).astype(float)
-            continue
-        alike = 1.0 - np.abs(mine - theirs)
-        if mine.min(initial=0.0) < 0 or theirs.min(initial=0.0) < 0:
-            alike = np.where((mine < 0) | (theirs < 0), (mine == theirs).astype(float), alike)
-        yield alike
+    for choice in range(one.choice_count):
+        columns = one.owners == choice
+        yield np.asarray(one.choices[:, columns].astype(float) @ other.choices[:, columns].T.astype(float))
+
+
+def similarity(one: Features, other: Features, weights: Array) -> Array:
+    """The sum of `similarities`, each times its weight of (d,): (n, m)."""
+    return np.asarray((one.choices * weights[one.owners]) @ other.choices.T.astype(float))
+
+
+class _Choice:
+    """One choice as two tables with a row for each value, and a last one for its absence."""
+
+    code: Array
+    """(r, p): how alike two values are is the inner product of their rows."""
+    amounts: Array
+    """(r, a): what is counted of a value over all choices that offer the same."""
+    offer: Hashable
+    """Equal for choices that offer the same."""
+
+    def __init__(self, distribution: BaseDistribution | None, values: set[Hashable]) -> None:
+        self._distribution = distribution
+        if isinstance(distribution, IntDistribution | FloatDistribution):
+            self.offer = (distribution.low, distribution.high, distribution.log)
+            self._levels = _levels(distribution)
+            # 1 - |x - y| is min(x, y) + min(1 - x, 1 - y): the steps that both have passed, or neither.
+            steps = np.sqrt(np.diff(self._levels))
+            passed = self._levels[:, None] > self._levels[:-1]
+            code: Array = np.hstack([passed * steps, ~passed * steps])
+            amounts: Array = self._levels[:, None]
+        else:
+            options = sorted(getattr(distribution, "choices", None) or values, key=repr)
+            self.offer = tuple(options)
+            self._rows = {option: row for row, option in enumerate(options)}
+            # One row more is that of options nobody has told of.
+            code, amounts = np.eye(len(options) + 1), np.eye(len(options) + 1, len(options))
+        self.code = block_diag(code, np.eye(1))
+        self.amounts = np.vstack([amounts, np.zeros(amounts.shape[1])])
+
+    def row(self, value: Any) -> int:
+        """Which row is that of a value."""
+        if value is _ABSENT:
+            return len(self.code) - 1
+        if isinstance(self._distribution, IntDistribution | FloatDistribution):
+            return int(np.abs(self._levels - _position(self._distribution, value)).argmin())
+        return self._rows.get(value, len(self._rows))
 
 
 class Encoding:
@@ -84,20 +130,17 @@ class Encoding:
         distributions: Mapping[str, BaseDistribution],
     ) -> None:
         self._names = sorted({name for network in networks for name in network} | set(distributions))
-        self._ranges = [_range(distributions.get(name)) for name in self._names]
-        self._options: list[dict[Hashable, int]] = [{} for _ in self._names]
+        self._choices = [
+            _Choice(distributions.get(name), {network[name] for network in networks if name in network})
+            for name in self._names
+        ]
         groups: dict[Hashable, list[int]] = {}
-        for column, name in enumerate(self._names):
-            scale = self._ranges[column]
-            offered = getattr(distributions.get(name), "choices", None)
-            if scale is None:
-                values = offered or {network[name] for network in networks if name in network}
-                self._options[column] = {option: index for index, option in enumerate(sorted(values, key=repr))}
-            groups.setdefault(scale or tuple(self._options[column]), []).append(column)
-        self._groups = [columns for columns in groups.values() if len(columns) > 1]
+        for index, choice in enumerate(self._choices):
+            groups.setdefault(choice.offer, []).append(index)
+        self._groups = [group for group in groups.values() if len(group) > 1]
+        self._owners = np.repeat(np.arange(len(self._choices)), [choice.code.shape[1] for choice in self._choices])
         self._cost_scale = _scale(costs)
-        choices = self._choices(networks)
-        counted = self._count(choices)
+        counted = self._count(self._rows(networks))
         self._centre, self._spread = counted.mean(axis=0), counted.std(axis=0)
         self._spread[self._spread == 0] = 1.0
         logs = _logs(costs, self._cost_scale)
@@ -106,46 +149,39 @@ class Encoding:
 
     def __call__(self, networks: Sequence[Mapping[str, Any]], costs: Array) -> Features:
         """The features of n networks with costs (n, c)."""
-        choices = self._choices(networks)
-        ordinal = np.array([scale is not None for scale in self._ranges], dtype=bool)
-        counts = (self._count(choices) - self._centre) / self._spread
+        rows = self._rows(networks)
+        choices = np.empty((len(networks), len(self._owners)), dtype=np.float32)
+        for index, choice in enumerate(self._choices):
+            choices[:, self._owners == index] = choice.code[rows[index]]
+        counts = (self._count(rows) - self._centre) / self._spread
         logs = (_logs(costs, self._cost_scale) - self._cost_centre) / self._cost_spread
-        return Features(choices, ordinal, counts, logs)
+        return Features(choices, self._owners, counts, logs)
 
-    def _choices(self, networks: Sequence[Mapping[str, Any]]) -> Array:
-        columns = []
-        for name, scale, options in zip(self._names, self._ranges, self._options, strict=True):
-            values = [network.get(name, _ABSENT) for network in networks]
-            # An option that the scale has not seen gets an index of its own.
-            columns.append([_encode(value, scale, options) for value in values])
-        return np.array(columns, dtype=float).reshape(len(self._names), len(networks)).T
+    def _rows(self, networks: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        return [
+            [choice.row(network.get(name, _ABSENT)) for network in networks]
+            for name, choice in zip(self._names, self._choices, strict=True)
+        ]
 
-    def _count(self, choices: Array) -> Array:
-        counted = []
-        for columns in self._groups:
-            part = choices[:, columns]
-            if self._ranges[columns[0]] is not None:
-                counted.append(np.maximum(part, 0.0).sum(axis=1))
-            else:
-                counted += [(part == index).sum(axis=1) for index in range(len(self._options[columns[0]]))]
-        return np.array(counted, dtype=float).reshape(len(counted), len(choices)).T
+    def _count(self, rows: list[list[int]]) -> Array:
+        counted = [sum(self._choices[index].amounts[rows[index]] for index in group) for group in self._groups]
+        return np.hstack(counted) if counted else np.empty((len(rows[0]) if rows else 0, 0))
 
 
-def _encode(value: Any, scale: tuple[float, float, bool] | None, options: dict[Hashable, int]) -> float:
-    if value is _ABSENT:
-        return -1.0
-    if scale is None:
-        return float(options.setdefault(value, len(options)))
-    low, high, log = scale
-    position = (np.log(value) if log else value) - low
-    return float(np.clip(position / (high - low), 0.0, 1.0)) if high > low else 0.0
+def _levels(distribution: IntDistribution | FloatDistribution) -> Array:
+    """The positions of a number's values, from 0 to 1, rising."""
+    if isinstance(distribution, IntDistribution):
+        values = range(distribution.low, distribution.high + 1, distribution.step)
+        if 1 < len(values) <= _LEVELS:
+            return np.array([_position(distribution, value) for value in values])
+    return np.linspace(0.0, 1.0, _LEVELS)
 
 
-def _range(distribution: BaseDistribution | None) -> tuple[float, float, bool] | None:
-    if not isinstance(distribution, IntDistribution | FloatDistribution):
-        return None
+def _position(distribution: IntDistribution | FloatDistribution, value: float) -> float:
     low, high = float(distribution.low), float(distribution.high)
-    return (float(np.log(low)), float(np.log(high)), True) if distribution.log else (low, high, False)
+    if distribution.log:
+        low, high, value = np.log(low), np.log(high), np.log(value)
+    return float((value - low) / (high - low)) if high > low else 0.0
 
 
 def _scale(costs: Array) -> Array:

@@ -103,7 +103,7 @@ class Planner:
         for _ in range(_ROUNDS if self._explorer else 0):
             # In a large space there are better ones beside the best that were drawn.
             near = [child for row in best[:_STARTS] for child in self._mutants(self._catalogue.networks[row], _MUTANTS)]
-            best = judge.best(np.union1d(best, self._fresh(near, history, trial)))
+            best = judge.best(np.union1d(best, self._fresh(self._catalogue.rows(near), history, trial)))
         return self._catalogue.networks[judge.choose(best)]
 
     @property
@@ -120,34 +120,28 @@ class Planner:
         unknown = [column for column in range(count) if column not in self.known]
         return next((column for column in unknown if self._names[column] == ERROR), unknown[0])
 
-    def _fresh(self, networks: Sequence[Choices], history: History, trial: FrozenTrial) -> Rows:
-        """The rows of networks that are within the limits, were not tried and agree with enqueued params."""
+    def _fresh(self, rows: Rows, history: History, trial: FrozenTrial) -> Rows:
+        """Which networks are within the limits, were not tried and agree with enqueued params; each once."""
         catalogue = self._catalogue
-        tried = {catalogue.key(params) for params in history.tried}
-        fixed = trial.system_attrs.get("fixed_params", {})
-        rows = np.unique(catalogue.rows(networks))
-        rows = rows[rows >= 0]
+        rows = np.setdiff1d(rows, [-1, *catalogue.rows(history.tried)])
         rows = rows[catalogue.allowed(rows)]
-        kept = [
-            row
-            for row in rows
-            if key_of(catalogue.networks[row]) not in tried and _agrees(catalogue.networks[row], fixed)
-        ]
-        return np.array(kept, dtype=np.int64)
+        fixed = trial.system_attrs.get("fixed_params", {})
+        return rows[[_agrees(catalogue.networks[row], fixed) for row in rows]] if fixed else rows
 
-    def _pool(self, history: History, seed: int) -> list[Choices]:
+    def _pool(self, history: History, seed: int) -> Rows:
         """Networks to compare: the first ones, mutants of the front's members and their crosses."""
         if self._explorer is not None and self._catalogue.trim():
             self._explorer.forget()
-        first = self._catalogue.networks[: len(self._catalogue.first)]
+        first = self._catalogue.first
         if self._forecast is not None:
-            first = first + self._forecast.networks
+            first = np.append(first, self._catalogue.rows(self._forecast.networks))
         if self._explorer is None or not len(history.losses):
             return first
         parents = [self._catalogue.networks[row] for row in self._catalogue.rows(history.front()) if row >= 0]
         each = min(16, max(4, self._candidates // (3 * max(1, len(parents)))))
         mutants = [child for parent in parents for child in self._mutants(parent, each)]
-        return first + mutants + self._explorer.crosses(parents, self._candidates // 8, seed)
+        crosses = self._explorer.crosses(parents, self._candidates // 8, seed)
+        return np.append(first, self._catalogue.rows(mutants + crosses))
 
     def _spread(self, rows: Rows, history: History, seed: int) -> int:
         """A candidate from the part of the costs' range whose turn it is: at random, or the best by the forecast.
@@ -169,7 +163,7 @@ class Planner:
         catalogue, generator = self._catalogue, np.random.default_rng(seed)
         if self._explorer is not None and self._explorer.everything is None:
             draws = self._explorer.draws(4 * self._candidates, _STREAMS + trial.number)
-            rows = self._fresh(draws, history, trial)
+            rows = self._fresh(catalogue.rows(draws), history, trial)
             if len(rows):
                 return catalogue.networks[int(generator.choice(rows))]
         allowed = catalogue.first[catalogue.allowed(catalogue.first)]

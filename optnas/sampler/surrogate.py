@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.optimize import minimize
 
-from optnas.sampler.encoding import Features, similarities
+from optnas.sampler.encoding import Features, similarities, similarity
 
 __all__ = ["GaussianProcess"]
 
@@ -108,7 +108,7 @@ class GaussianProcess:
 
 def _fit(features: Features, targets: Array) -> Array:
     """The logarithms of all hyperparameters, (5 + d + c + 1,)."""
-    count, choices = features.choices.shape
+    count, choices = len(features), features.choice_count
     alike = list(similarities(features, features))
     linear, costs = _linear(features, features), _cost_distances(features, features)
     similar = sum(alike, np.zeros((count, count))) / max(1, choices)
@@ -162,12 +162,10 @@ def _prior(choices: int, costs: int) -> tuple[Array, Array]:
 
 def _covariance(theta: Array, one: Features, other: Features) -> Array:
     strengths, weights = np.exp(theta[:_STRENGTHS]), np.exp(theta[_STRENGTHS:-1])
-    choices = one.choices.shape[1]
-    similar = np.zeros((len(one), len(other)))
-    exponent = np.full_like(similar, -weights[:choices].sum())
-    for weight, alike in zip(weights[:choices], similarities(one, other), strict=True):
-        similar += alike / max(1, choices)
-        exponent += weight * alike
+    choices = one.choice_count
+    similar = similarity(one, other, np.full(choices, 1.0 / max(1, choices)))
+    exponent = similarity(one, other, weights[:choices])
+    exponent -= weights[:choices].sum()
     for weight, apart in zip(weights[choices:], _cost_distances(one, other), strict=True):
         exponent -= weight * apart
     counts, trend = _linear(one, other)
@@ -180,7 +178,7 @@ def _variance(theta: Array, features: Features) -> Array:
     strengths = np.exp(theta[:_STRENGTHS])
     counts = (features.counts**2).sum(axis=1) / max(1, features.counts.shape[1])
     trend = (features.costs**2).sum(axis=1) / max(1, features.costs.shape[1])
-    similar = float(features.choices.shape[1] > 0)
+    similar = float(features.choice_count > 0)
     return np.asarray(
         (strengths[0] + strengths[1]) * similar + strengths[2] * counts + strengths[3] * trend + strengths[4]
     )

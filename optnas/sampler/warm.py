@@ -95,6 +95,6 @@ def helps(features: Features, errors: Array) -> bool:
         errors: (n,) what they reached.
     """
     targets = np.log(np.maximum(errors, np.finfo(float).tiny))[:, None]
-    without = Features(features.choices, features.ordinal, features.counts, features.costs[:, :-1])
+    without = Features(features.choices, features.owners, features.counts, features.costs[:, :-1])
     with_it, without_it = (GaussianProcess(seen, targets).leave_one_out_density() for seen in (features, without))
     return bool(with_it >= without_it)

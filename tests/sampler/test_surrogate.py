@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from optnas.sampler import surrogate
-from optnas.sampler.encoding import Encoding, Features, similarities
+from optnas.sampler.encoding import Encoding, Features, similarities, similarity
 from optnas.sampler.surrogate import GaussianProcess
 
 DISTRIBUTIONS = {
@@ -60,6 +60,25 @@ def test_an_unknown_option_is_unlike_all_others() -> None:
     encoding = Encoding([{"a": "x"}, {"a": "y"}], np.ones((2, 1)), {})
     features = encoding([{"a": "x"}, {"a": "y"}, {"a": "new"}], np.ones((3, 1)))
     np.testing.assert_array_equal(next(similarities(features, features)), np.eye(3))
+
+
+def test_numbers_of_many_values_are_rounded_and_a_constant_is_like_itself() -> None:
+    distributions = {"one": IntDistribution(4, 4), "width": IntDistribution(0, 1000)}
+    networks = [{"one": 4, "width": width} for width in (0, 250, 613, 1000)]
+    features = Encoding(networks, np.ones((4, 1)), distributions)(networks, np.ones((4, 1)))
+    one, width = similarities(features, features)
+    np.testing.assert_allclose(one, 1, rtol=1e-6)
+    # To the nearest of 33 levels, which is 1/64 of the range at most, for each of two networks.
+    widths = np.array([0, 250, 613, 1000]) / 1000
+    np.testing.assert_allclose(width, 1 - np.abs(widths[:, None] - widths), atol=2 / 64)
+    np.testing.assert_allclose(np.diag(width), 1, rtol=1e-6)
+
+
+def test_weighted_similarity_is_the_sum() -> None:
+    features = Encoding(NETWORKS, np.ones((3, 1)), DISTRIBUTIONS)(NETWORKS, np.ones((3, 1)))
+    weights = np.array([0.5, 1.0, 2.0, 4.0])
+    expected = sum(w * alike for w, alike in zip(weights, similarities(features, features), strict=True))
+    np.testing.assert_allclose(similarity(features, features, weights), expected, rtol=1e-6)
 
 
 def test_learns_an_additive_function_from_few() -> None:
