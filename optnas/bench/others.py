@@ -105,6 +105,7 @@ class Smac:
         self._facade = facade(
             scenario,
             _never_called,
+            model=_forest(space, seed),
             multi_objective_algorithm=ParEGO(scenario),
             initial_design=facade.get_initial_design(scenario, n_configs=_POPULATION, max_ratio=1.0),
             config_selector=facade.get_config_selector(scenario, retrain_after=1),
@@ -128,6 +129,26 @@ class Smac:
         known = [float(value) for value in values] if values is not None else [np.inf] * self._objectives
         status = StatusType.SUCCESS if values is not None else StatusType.CRASHED
         self._facade.tell(self._asked, TrialValue(cost=known, status=status), save=False)
+
+
+def _forest(space: Any, seed: int) -> Any:
+    """The facade's forest, without what makes it slow here.
+
+    That one starts a thread for each core at every prediction, and takes memory for a million leaves a tree.
+    """
+    from smac.model.random_forest import RandomForest
+
+    return RandomForest(
+        space,
+        n_trees=10,
+        ratio_features=1.0,
+        min_samples_split=2,
+        min_samples_leaf=1,
+        max_leaf_nodes=4096,
+        log_y=True,
+        n_jobs=1,
+        seed=seed,
+    )
 
 
 def _never_called(config: object, seed: int = 0) -> float:
