@@ -137,12 +137,12 @@ def _label(courses: Sequence[Course], axes: Axes) -> None:
 def spaced(heights: Sequence[float], gap: float) -> list[float]:
     """Ascending heights, moved as little as pushing up and sinking back take, until they are `gap` apart.
 
-    Those that would lie above 1 sink first, so that labels end at the top of the axes if there is room below.
+    Those that would lie above the axes sink, so that labels end at the top of the axes if there is room below.
     """
     placed: list[float] = []
     for height in heights:
         placed.append(max(height, placed[-1] + gap) if placed else height)
-    ceiling = 1.0
+    ceiling = 0.98
     for index in reversed(range(len(placed))):
         placed[index] = min(placed[index], ceiling)
         ceiling = placed[index] - gap
