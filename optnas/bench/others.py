@@ -112,7 +112,6 @@ class Smac:
             overwrite=True,
             logging_level=False,
         )
-        self._objectives = objectives
 
     def ask(self) -> Mapping[str, str] | None:
         from smac.main.exceptions import ConfigurationSpaceExhaustedException
@@ -124,11 +123,10 @@ class Smac:
         return {name: str(option) for name, option in self._asked.config.items()}
 
     def tell(self, values: Sequence[float] | None) -> None:
-        from smac.runhistory import StatusType, TrialValue
+        from smac.runhistory import TrialValue
 
-        known = [float(value) for value in values] if values is not None else [np.inf] * self._objectives
-        status = StatusType.SUCCESS if values is not None else StatusType.CRASHED
-        self._facade.tell(self._asked, TrialValue(cost=known, status=status), save=False)
+        if values is not None:  # else it stays one in training, which is not proposed again
+            self._facade.tell(self._asked, TrialValue(cost=[float(value) for value in values]), save=False)
 
 
 def _forest(space: Any, seed: int) -> Any:

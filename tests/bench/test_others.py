@@ -45,7 +45,7 @@ def test_it_finds_more_than_random_search(name):
     """243 networks, 60 trainings, after 20 of which it may learn."""
     share = {}
     for sampler in (name, "random"):
-        results = replay_samplers(table_of(5, 3), ["error", "macs"], [sampler], 50, 4)
+        results = replay_samplers(table_of(5, 3), ["error", "macs"], [sampler], 50, 2)
         share[sampler] = np.mean([result.hypervolume for result in results if result.trainings == 50])
     assert share[name] > share["random"]
 
@@ -58,6 +58,6 @@ def test_a_part_of_a_space_and_three_objectives(name):
     assert [result.trainings for result in results] == [10, 25]
 
 
-def test_a_space_of_nine_networks_ends(name):
-    results = replay_samplers(table_of(2, 3), ["error", "macs"], [name], 10, 1)
-    assert [result.trainings for result in results] == ([] if name == "smac" else [10])
+def test_a_space_of_nine_networks_ends_before_ten_trainings(name):
+    """SMAC avoids all repeats, pymoo those of members of the population, which holds all nine."""
+    assert replay_samplers(table_of(2, 3), ["error", "macs"], [name], 10, 1) == []
