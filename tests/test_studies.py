@@ -15,6 +15,7 @@ TINY = {
     "fashion_mobile": ["--data-root", str(FASHION), "--trials", "2", "--epochs", "1", "--train-images", "200"],
     "pruning_with_samplers": ["--table", str(TABLE), "--seeds", "1", "--trainings", "5"],
     "overhead": ["--trials", "3"],
+    "suggestion_time": ["--finished", "4", "12", "--suggestions", "1"],
     "pruning_pays": [
         "--data-root",
         str(FASHION),
@@ -42,7 +43,11 @@ def test_a_study_runs_and_goes_on(name, tmp_path):
     for needed in (FASHION, TABLE):
         if str(needed) in arguments and not needed.exists():
             pytest.skip(f"there is nothing at {needed}")
-    for _ in range(1 if name in ("overhead", "pruning_pays", "pruning_with_samplers", "training_throughput") else 2):
+    for _ in range(
+        1
+        if name in ("overhead", "pruning_pays", "pruning_with_samplers", "suggestion_time", "training_throughput")
+        else 2
+    ):
         command = [sys.executable, REPOSITORY / "studies" / f"{name}.py", *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
