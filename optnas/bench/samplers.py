@@ -95,10 +95,15 @@ def replay_samplers(
         Run by run, the checkpoints of each in order.
 
     Raises:
-        UsageError: As `check_replay`, or if an objective is unknown.
+        UsageError: As `check_replay`, or if an objective is unknown or the table has no hypervolume.
     """
     check_replay(samplers, trials, seeds)
     answers = table.answers(objectives)
+    if not answers.whole > 0:
+        raise UsageError(
+            f"objectives {','.join(objectives)}: expected a network below the 90th percentile of {answers.learned} "
+            "and the greatest of each cost, got none in the table, so there is no hypervolume to find"
+        )
     results: list[Replayed] = []
     for name in samplers:
         for seed in range(seeds) if isinstance(seeds, int) else seeds:

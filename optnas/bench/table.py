@@ -54,8 +54,7 @@ class Table:
         """What a search for these objectives can find.
 
         Raises:
-            UsageError: If there are fewer than two objectives, one is not a column, or no network is below the
-                reference point of the hypervolume.
+            UsageError: If there are fewer than two objectives or one is not a column.
         """
         for name in objectives:
             if name not in self.columns:
@@ -85,19 +84,15 @@ class Answers:
         high[column] = np.quantile(self.values[:, column], _WORST_ERROR)
         self._losses = (self.values - low) / np.where(high > low, high - low, 1.0)
         self._reference = np.ones(len(objectives))
-        self._whole = self._dominated(self._losses)
-        if not self._whole > 0:
-            raise UsageError(
-                f"objectives {','.join(objectives)}: expected a network below the 90th percentile of {self.learned} "
-                "and the greatest of each cost, got none in the table"
-            )
+        self.whole = self._dominated(self._losses)
+        """The scaled hypervolume of all networks, 0 to 1; 0 if none is below the reference in every objective."""
         kept = moocore.is_nondominated(self._losses) if len(self._losses) > 1 else [True]
         self.front = np.unique(self._losses[kept], axis=0)
         """(f, k) the distinct scaled losses of the true front."""
 
     def hypervolume(self, rows: Sequence[int]) -> float:
         """The share of the table's hypervolume that its networks `rows` cover."""
-        return self._dominated(self._losses[list(rows)]) / self._whole if len(rows) else 0.0
+        return self._dominated(self._losses[list(rows)]) / self.whole if len(rows) else 0.0
 
     def recall(self, rows: Sequence[int]) -> float:
         """The share of the true front that is among the networks `rows`; those of equal values are one."""

@@ -141,7 +141,7 @@ def test_objectives_without_any_hypervolume_are_refused():
     """The one network below the 90th percentile of the error is the one with the greatest cost."""
     table = Table([{"x_a": "0"}, {"x_a": "1"}], {"error": np.array([1.0, 2.0]), "macs": np.array([2.0, 1.0])})
     with pytest.raises(UsageError, match="objectives error,macs: expected a network below"):
-        table.answers(["error", "macs"])
+        replay_samplers(table, ["error", "macs"], ["random"])
 
 
 def test_a_table_of_fifteen_thousand_rows_and_three_objectives():
