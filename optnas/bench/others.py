@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import weakref
@@ -89,6 +90,8 @@ class Smac:
         from smac import HyperparameterOptimizationFacade, Scenario
         from smac.multi_objective.parego import ParEGO
 
+        # It says when it fell back to a random network, in the midst of the replay's progress.
+        logging.getLogger("smac").setLevel(logging.ERROR)
         space = ConfigurationSpace(seed=seed)
         space.add([CategoricalHyperparameter(name, list(choices)) for name, choices in options.items()])
         folder = tempfile.mkdtemp()  # SMAC insists on a folder for its files
