@@ -90,7 +90,8 @@ class _Choice:
             # 1 - |x - y| is min(x, y) + min(1 - x, 1 - y): the steps that both have passed, or neither.
             steps = np.sqrt(np.diff(self._levels))
             passed = self._levels[:, None] > self._levels[:-1]
-            code, amounts = np.hstack([passed * steps, ~passed * steps]), self._levels[:, None]
+            code: Array = np.hstack([passed * steps, ~passed * steps])
+            amounts: Array = self._levels[:, None]
         else:
             options = sorted(getattr(distribution, "choices", None) or values, key=repr)
             self.offer = tuple(options)
