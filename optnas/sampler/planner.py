@@ -39,6 +39,10 @@ _ROUNDS, _STARTS, _MUTANTS = 2, 4, 12
 _LIKELY = 0.5
 
 
+#: A forecast is compared with none first after so many trainings.
+_EXAMINED_FIRST = 10
+
+
 class NothingToPropose(UsageError):
     """No network of the space can be proposed."""
 
@@ -237,11 +241,11 @@ class Planner:
     def _examine(self, history: History) -> None:
         """Give the forecast up if it makes the errors of this study harder to predict.
 
-        It is asked after as many trainings as come first, twice as many and so on, always of the first ones, so
-        that a new process comes to the same decision.
+        It is asked after 10 trainings, twice as many and so on, always of the first ones, so that a new process
+        comes to the same decision.
         """
         learned = self._learned(history.losses.shape[1])
-        count = max(self._startup, 2 * self._examined)
+        count = max(_EXAMINED_FIRST, 2 * self._examined)
         while self._forecast is not None and count <= len(history.finished):
             rows = self._catalogue.rows([trial.params for trial in history.finished[:count]])
             errors = history.losses[:count, learned]

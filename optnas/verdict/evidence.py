@@ -33,7 +33,7 @@ _BLIND: Mapping[str, Callable[[int], float]] = {
     "evolution": float,
 }
 #: The first trainings of cost-aware, which are random but spread over the costs.
-_SPREAD = 10
+_SPREAD = 5
 
 
 @dataclass(frozen=True)
