@@ -349,6 +349,51 @@ def test_bench_samplers_gives_the_fields_asked_for(capsys, tmp_path):
     assert "hypervolume" in capsys.readouterr().out
 
 
+@pytest.fixture
+def table(tmp_path):
+    rows = [f"{a},{b},{a * b + 1},{9 - a - b}" for a in range(4) for b in range(4)]
+    (tmp_path / "table.csv").write_text("\n".join(["x_a,x_b,error,macs", *rows]))
+    return ["bench", "samplers", "--table", "table.csv", "--objectives", "error,macs", "--trials", "10"]
+
+
+def test_bench_samplers_shows_each_run_on_standard_error_and_draws(table, capfd, tmp_path):
+    arguments = [*table, "--samplers", "random,nsga2", "--seeds", "2", "--json", "--plot", "out.svg"]
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    try:
+        assert main(arguments) == 0
+    finally:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    output = capfd.readouterr()
+    assert len(json.loads(output.out)) == 4
+    lines = output.err.splitlines()
+    assert lines[0].startswith("1/4 random, seed 0: hypervolume ")
+    assert lines[3].startswith("4/4 nsga2, seed 1: hypervolume ")
+    assert lines[4:] == ["picture: out.svg"]
+    assert "networks trained" in (tmp_path / "out.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--samplers", "nsga"], "did you mean nsga2?"),
+        (["--samplers", "random,random"], "samplers: expected each once, got random twice"),
+        (["--samplers", ""], "unknown sampler ''"),
+        (["--objectives", "error,energy"], "expected a column of the table, one of error, macs"),
+        (["--trials", "9"], "trials: expected at least 10, got 9"),
+        (["--seeds", "0"], "seeds: expected at least 1, got 0"),
+        (["--table", "nowhere.csv.gz"], "nowhere.csv.gz: expected a csv file, got a path that does not exist"),
+        (["--table", "empty.csv"], "got 0 rows of nothing"),
+        (["--table", "plain.csv"], "expected rows with columns x_* and numbers, got 1 rows of a, error, macs"),
+        (["--plot", "out.xyz"], "picture out.xyz: expected an ending such as .png"),
+        (["--plot", "no/out.png"], "picture no/out.png: expected a folder that exists, got no"),
+    ],
+)
+def test_bench_samplers_refuses_bad_input(table, refused, tmp_path, arguments, words):
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "plain.csv").write_text("a,error,macs\n1,2,3\n")
+    assert words in refused(*table, *arguments)
+
+
 @pytest.mark.parametrize("name", ["[/red]x", "a b/c", "$x$", "it's"])
 def test_odd_names_of_studies_are_only_names(name, capsys, tmp_path):
     assert main(["search", "--study", name, "--trials", "1", *QUICK]) == 0
@@ -385,3 +430,26 @@ def test_broken_image_files_are_named_and_counted(capsys, tmp_path):
     command = ["search", "--data", "imagefolder:pets", "--trials", "1", "--epochs", "1", "--workers", "0"]
     assert main(command) == 0
     assert "1 image files cannot be read and are left out: cats/torn.jpg" in capsys.readouterr().err
+
+
+def test_verdict_of_a_search(capsys, tmp_path):
+    assert main(["search", "--trials", "3", *QUICK]) == 0
+    capsys.readouterr()
+    assert main(["verdict"]) == 0
+    assert capsys.readouterr().out.startswith("Too few: 3 of 3 networks were trained to the end, and 15 are needed")
+    assert main(["verdict", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "too few"
+    assert found["interval"] is None
+    assert 0 < found["hypervolume"] < 1
+    assert found["trainings"] == 3
+    assert found["sentence"].startswith("Too few")
+
+
+def test_verdict_refuses_what_it_cannot_judge(refused):
+    assert "there is no such file" in refused("verdict")
+    study = optuna.create_study(storage="sqlite:///optnas.db", study_name="other", directions=["minimize"])
+    study.tell(study.ask(), 1.0)
+    assert "there is no study 'mine', only other" in refused("verdict", "--study", "mine")
+    assert "expected objectives error and costs" in refused("verdict")
+    assert "random: expected a number of trials from 0, got -1" in refused("verdict", "--random", "-1")

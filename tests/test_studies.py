@@ -17,6 +17,7 @@ TINY = {
     "compare_samplers": ["--data", "digits", "--trials", "3", "--epochs", "1", "--seeds", "1"],
     "pricing_speed": ["--networks", "3", "--sizes", "28"],
     "overhead": ["--trials", "3"],
+    "suggestion_time": ["--finished", "4", "12", "--suggestions", "1"],
     "pruning_pays": [
         "--data-root",
         str(FASHION),

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import Trial, TrialState
 
+from optnas.bench.others import OTHERS, check_installed, make_other
+from optnas.bench.proposer import OptunaProposer, Proposer
 from optnas.bench.table import Answers, Table
 from optnas.errors import UsageError
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
 from optnas.sampler.nsga2 import NSGA2Sampler
 
-__all__ = ["CHECKPOINTS", "REPLAYED", "Replayed", "replay_sampler", "replay_samplers"]
+__all__ = ["CHECKPOINTS", "REPLAYED", "Replayed", "check_replay", "replay_sampler", "replay_samplers"]
 
 #: Numbers of trainings after which a replay is measured.
 CHECKPOINTS = (10, 25, 50, 100, 150, 200, 400)
@@ -32,7 +32,7 @@ class Replayed:
     """One sampler with one seed at one checkpoint."""
 
     sampler: str
-    """One of `REPLAYED`."""
+    """One of `REPLAYED` or `OTHERS`."""
     seed: int
     trainings: int
     """How many networks were trained; repeats are among them for a sampler that does not avoid them."""
@@ -43,20 +43,16 @@ class Replayed:
     repeats: int
     """How often a network was proposed again, so far."""
     seconds_per_suggestion: float
-    """Mean since the checkpoint before."""
+    """Mean wall time since the checkpoint before, with what the sampler does when it hears the values."""
 
 
 Factory = Callable[[Table, Answers, int], BaseSampler]
 
 
 def _cost_aware(table: Table, answers: Answers, seed: int) -> BaseSampler:
-    rows = {tuple(network.values()): index for index, network in enumerate(table.networks)}
     costs = [name for name in answers.objectives if name != answers.learned]
     return CostAwareSampler(
-        lambda params: {
-            name: float(table.columns[name][rows[tuple(params[choice] for choice in table.networks[0])]])
-            for name in costs
-        },
+        lambda params: {name: float(table.columns[name][table.row_of(params)]) for name in costs},
         networks=table.networks,
         objectives=answers.objectives,
         seed=seed,
@@ -74,7 +70,7 @@ _FACTORIES: dict[str, tuple[Factory, bool]] = {
     "cost-aware": (_cost_aware, True),
     "evolution": (lambda table, answers, seed: EvolutionSampler(seed=seed), True),
 }
-#: The samplers that can be replayed.
+#: The samplers that can always be replayed; those of `OTHERS` need their packages.
 REPLAYED = tuple(_FACTORIES)
 
 
@@ -83,8 +79,8 @@ def replay_samplers(
     objectives: Sequence[str],
     samplers: Sequence[str] = REPLAYED,
     trials: int = 150,
-    seeds: Iterable[int] = range(5),
-    on_done: Callable[[str, int], None] = lambda sampler, seed: None,
+    seeds: int | Sequence[int] = 5,
+    on_done: Callable[[str, int, Sequence[Replayed]], None] = lambda sampler, seed, results: None,
 ) -> list[Replayed]:
     """Replay several samplers with several seeds each; a checkpoint beyond `trials` is left out.
 
@@ -92,55 +88,77 @@ def replay_samplers(
         table: Of `load_table`.
         objectives: Columns of the table, all minimised. Of these "error", or else the first, is told after
             training only; the others are the costs that cost-aware knows beforehand.
-        samplers: Of `REPLAYED`.
+        samplers: Of `REPLAYED` and `OTHERS`.
         trials: How many trainings each gets.
-        seeds: Each sampler runs once with each.
-        on_done: Called with the sampler and the seed after each run.
+        seeds: How many runs each sampler has, or their seeds.
+        on_done: Called with the sampler, the seed and the checkpoints after each run.
+
+    Returns:
+        Run by run, the checkpoints of each in order.
 
     Raises:
-        UsageError: If a sampler or an objective is unknown, or `trials` is below the first checkpoint.
+        UsageError: As `check_replay`, or if an objective is unknown or the table has no hypervolume.
     """
-    for name in samplers:
-        if name not in _FACTORIES:
-            close = get_close_matches(name, REPLAYED, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise UsageError(f"unknown sampler {name!r}: expected some of {', '.join(REPLAYED)}{hint}")
+    check_replay(samplers, trials, seeds)
     answers = table.answers(objectives)
-    results = []
+    if not answers.whole > 0:
+        raise UsageError(
+            f"objectives {','.join(objectives)}: expected a network below the 90th percentile of {answers.learned} "
+            "and the greatest of each cost, got none in the table, so there is no hypervolume to find"
+        )
+    results: list[Replayed] = []
     for name in samplers:
-        for seed in seeds:
-            results += replay_sampler(table, answers, name, trials, seed)
-            on_done(name, seed)
+        for seed in range(seeds) if isinstance(seeds, int) else seeds:
+            run = replay_sampler(table, answers, name, trials, seed)
+            on_done(name, seed, run)
+            results += run
     return results
+
+
+def check_replay(samplers: Sequence[str], trials: int, seeds: int | Sequence[int]) -> None:
+    """Refuse what `replay_samplers` cannot do, before a table is read.
+
+    Raises:
+        UsageError: If a sampler is unknown, twice there or not installed, none is named, `trials` is below
+            the first checkpoint, or there is no seed.
+    """
+    known = (*REPLAYED, *OTHERS)
+    if not samplers:
+        raise UsageError(f"samplers: expected some of {', '.join(known)}, got none")
+    for index, name in enumerate(samplers):
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"unknown sampler {name!r}: expected some of {', '.join(known)}{hint}")
+        if name in samplers[:index]:
+            raise UsageError(f"samplers: expected each once, got {name} twice")
+        if name in OTHERS:
+            check_installed(name)
+    if trials < CHECKPOINTS[0]:
+        raise UsageError(f"trials: expected at least {CHECKPOINTS[0]}, got {trials}")
+    if (seeds if isinstance(seeds, int) else len(seeds)) < 1:
+        raise UsageError(f"seeds: expected at least 1, got {seeds if isinstance(seeds, int) else 'none'}")
 
 
 def replay_sampler(table: Table, answers: Answers, name: str, trials: int, seed: int) -> list[Replayed]:
     """Replay one sampler once; see `replay_samplers`."""
-    if trials < CHECKPOINTS[0]:
-        raise UsageError(f"trials: expected at least {CHECKPOINTS[0]}, got {trials}")
-    make, avoids = _FACTORIES[name]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        study = optuna.create_study(
-            directions=["minimize"] * len(answers.objectives), sampler=make(table, answers, seed)
-        )
-    options = table.options
-    rows = {tuple(network.values()): row for row, network in enumerate(table.networks)}
+    proposer = _make(table, answers, name, seed)
     trained: list[int] = []
     seen: set[int] = set()
     results: list[Replayed] = []
     repeats, clock, suggestions = 0, 0.0, 0
     for _ in range(_PATIENCE * trials):
         start = time.perf_counter()
-        trial, network = _ask(study, options)
+        network = proposer.ask()
+        if network is None:
+            break
+        row = table.row_of(network)  # none where a table holds a part of the space only
+        proposer.tell(None if row is None else [float(value) for value in answers.values[row]])
         clock, suggestions = clock + time.perf_counter() - start, suggestions + 1
-        row = rows.get(network)
-        if row is None:  # a table may hold a part of the space only
-            study.tell(trial, state=TrialState.FAIL)
+        if row is None:
             continue
-        study.tell(trial, [float(value) for value in answers.values[row]])
         repeats += row in seen
-        if row in seen and avoids:
+        if row in seen and proposer.avoids_repeats:
             continue
         trained.append(row)
         seen.add(row)
@@ -148,11 +166,15 @@ def replay_sampler(table: Table, answers: Answers, name: str, trials: int, seed:
             share, recall = answers.hypervolume(trained), answers.recall(trained)
             results.append(Replayed(name, seed, len(trained), share, recall, repeats, clock / suggestions))
             clock, suggestions = 0.0, 0
-        if len(trained) == trials or (avoids and len(seen) == len(rows)):
+        if len(trained) == trials or (proposer.avoids_repeats and len(seen) == len(table.networks)):
             break
     return results
 
 
-def _ask(study: optuna.Study, options: dict[str, list[str]]) -> tuple[Trial, tuple[str, ...]]:
-    trial = study.ask()
-    return trial, tuple(trial.suggest_categorical(name, choices) for name, choices in options.items())
+def _make(table: Table, answers: Answers, name: str, seed: int) -> Proposer:
+    if name in OTHERS:
+        return make_other(name, table.options, len(answers.objectives), seed)
+    make, avoids = _FACTORIES[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return OptunaProposer(make(table, answers, seed), table.options, len(answers.objectives), avoids)

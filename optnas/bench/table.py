@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import moocore
@@ -33,11 +35,20 @@ class Table:
     columns: dict[str, Array]
     """Every number, by name: (n,), smaller is better."""
 
-    @property
+    @cached_property
     def options(self) -> dict[str, list[str]]:
         """The options of each choice that occur, in order."""
         names = self.networks[0]
         return {name: sorted({network[name] for network in self.networks}, key=_order) for name in names}
+
+    def row_of(self, network: Mapping[str, str]) -> int | None:
+        """The row of a network of this space, or None if the table holds only others."""
+        return self._rows.get(tuple(network[name] for name in self.networks[0]))
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, ...], int]:
+        names = list(self.networks[0])
+        return {tuple(network[name] for name in names): row for row, network in enumerate(self.networks)}
 
     def answers(self, objectives: Sequence[str]) -> Answers:
         """What a search for these objectives can find.
@@ -73,14 +84,15 @@ class Answers:
         high[column] = np.quantile(self.values[:, column], _WORST_ERROR)
         self._losses = (self.values - low) / np.where(high > low, high - low, 1.0)
         self._reference = np.ones(len(objectives))
-        self._whole = self._dominated(self._losses)
+        self.whole = self._dominated(self._losses)
+        """The scaled hypervolume of all networks, 0 to 1; 0 if none is below the reference in every objective."""
         kept = moocore.is_nondominated(self._losses) if len(self._losses) > 1 else [True]
         self.front = np.unique(self._losses[kept], axis=0)
         """(f, k) the distinct scaled losses of the true front."""
 
     def hypervolume(self, rows: Sequence[int]) -> float:
         """The share of the table's hypervolume that its networks `rows` cover."""
-        return self._dominated(self._losses[list(rows)]) / self._whole if len(rows) else 0.0
+        return self._dominated(self._losses[list(rows)]) / self.whole if len(rows) else 0.0
 
     def recall(self, rows: Sequence[int]) -> float:
         """The share of the true front that is among the networks `rows`; those of equal values are one."""
@@ -102,7 +114,9 @@ def load_table(path: str | Path) -> Table:
         with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
             reader = csv.DictReader(file)
             names, rows = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, EOFError, csv.Error) as error:
+    except FileNotFoundError:
+        raise UsageError(f"table {path}: expected a csv file, got a path that does not exist") from None
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error, csv.Error) as error:
         raise UsageError(f"table {path}: expected a csv file, got {type(error).__name__}: {error}") from None
     choices = [name for name in names if name.startswith(_CHOICE)]
     numbers = [name for name in names if not name.startswith(_CHOICE)]
@@ -111,10 +125,14 @@ def load_table(path: str | Path) -> Table:
             f"table {path}: expected rows with columns {_CHOICE}* and numbers, "
             f"got {len(rows)} rows of {', '.join(names) or 'nothing'}"
         )
+    if len(set(names)) < len(names):
+        raise UsageError(f"table {path}: expected different names of columns, got {', '.join(names)}")
     seen: dict[tuple[str, ...], int] = {}
     values = np.empty((len(rows), len(numbers)))
     for index, row in enumerate(rows):
         line = index + 2
+        if None in row or any(row[name] is None for name in choices):
+            raise UsageError(f"table {path}: line {line}: expected {len(names)} columns, got more or fewer")
         network = tuple(row[name] for name in choices)
         if seen.setdefault(network, line) != line:
             raise UsageError(f"table {path}: expected each network once, got lines {seen[network]} and {line}")

@@ -6,6 +6,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from optnas.bench.curves import load_curves
+from optnas.bench.others import OTHERS
 from optnas.bench.pruners import PrunerResult, replay_pruners
-from optnas.bench.samplers import Replayed, replay_samplers
+from optnas.bench.samplers import REPLAYED, Replayed, check_replay, replay_samplers
+from optnas.bench.summary import summarise
 from optnas.bench.table import load_table
 from optnas.cli.command import Parser, add_command
 from optnas.prune import PRUNERS
+from optnas.report import check_picture, save_courses
 
 __all__ = ["add"]
 
@@ -40,9 +44,15 @@ def add(commands: Any) -> None:
     samplers = add_command(parts, "samplers", _samplers, "how soon samplers find the front of a table")
     samplers.add_argument("--table", type=Path, required=True, metavar="FILE.csv.gz", help="every network of a space")
     samplers.add_argument("--objectives", required=True, metavar="A,B", help="columns to minimise")
-    samplers.add_argument("--samplers", default="random,nsga2,cost-aware", metavar="A,B", help="(default: %(default)s)")
+    samplers.add_argument(
+        "--samplers",
+        default="random,nsga2,cost-aware",
+        metavar="A,B",
+        help=f"some of {', '.join(REPLAYED)}; {' and '.join(OTHERS)} with optnas[bench] (default: %(default)s)",
+    )
     samplers.add_argument("--trials", type=int, default=150, metavar="N", help="trainings (default: %(default)s)")
     samplers.add_argument("--seeds", type=int, default=5, metavar="N", help="searches of each (default: %(default)s)")
+    samplers.add_argument("--plot", type=Path, metavar="OUT.png", help="draw them; also .svg, .pdf")
     samplers.add_argument("--json", action="store_true", help="a list of objects on standard output")
 
 
@@ -77,10 +87,17 @@ def _means(results: Sequence[PrunerResult]) -> list[str]:
 
 
 def _samplers(given: argparse.Namespace) -> int:
-    names = given.samplers.split(",")
-    results = replay_samplers(
-        load_table(given.table), given.objectives.split(","), names, given.trials, range(given.seeds)
-    )
+    names, objectives = given.samplers.split(","), given.objectives.split(",")
+    check_replay(names, given.trials, given.seeds)
+    if given.plot:
+        check_picture(given.plot)
+    progress = _Progress(len(names) * given.seeds)
+    results = replay_samplers(load_table(given.table), objectives, names, given.trials, given.seeds, progress.show)
+    progress.end()
+    if given.plot:
+        title = f"{given.table.name.split('.')[0]}: {', '.join(objectives)}"
+        save_courses(summarise(results), given.plot, title)
+        print(f"picture: {given.plot}", file=sys.stderr)
     if given.json:
         print(json.dumps([asdict(result) for result in results], indent=2))
         return 0
@@ -109,3 +126,26 @@ def _checkpoint(rows: Sequence[Replayed]) -> list[str]:
         f"{others[1]:.1f}",
         f"{others[2]:.3f}",
     ]
+
+
+class _Progress:
+    """One line on standard error for each finished run; on a terminal the same line again."""
+
+    def __init__(self, runs: int) -> None:
+        self._runs, self._done, self._began = runs, 0, time.monotonic()
+        self._rewrites = sys.stderr.isatty()
+
+    def show(self, sampler: str, seed: int, results: Sequence[Replayed]) -> None:
+        self._done += 1
+        reached = (
+            f"hypervolume {results[-1].hypervolume:.4f} after {results[-1].trainings}" if results else "no checkpoint"
+        )
+        text = f"{self._done}/{self._runs} {sampler}, seed {seed}: {reached}"
+        text += f", {time.monotonic() - self._began:.0f} s"
+        # Carriage return, and erase to the end of the line: the line before may have been longer.
+        print(f"\r\x1b[K{text}" if self._rewrites else text, end="" if self._rewrites else "\n", file=sys.stderr)
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._rewrites:
+            print(file=sys.stderr)

@@ -11,9 +11,9 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from optnas.cost import COSTS, format_cost
-from optnas.errors import UsageError
 from optnas.front import Network, front, networks, objective_names
 from optnas.objective import ATTRIBUTE, ERROR
+from optnas.report.picture import write_picture
 
 __all__ = ["draw_front", "save_front"]
 
@@ -106,11 +106,7 @@ def save_front(study: Study, path: Path) -> None:
     """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     draw_front(study, figure.subplots())
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"picture {path}: cannot be written: {reason}") from None
+    write_picture(figure, path)
 
 
 def _finding(study: Study, best: list[tuple[float, float]], x: str, y: str, trained: int) -> str:

@@ -105,6 +105,17 @@ class CostAwareSampler(PlannedSampler):
                 return None
             return None if planner.judge is None else planner.judge.gain
 
+    def foresight(self, study: Study, cost: str) -> float | None:
+        """How well a cost that is measured, such as `latency_ms`, is predicted for a network before: the root mean
+        square of the relative error, of each network from all others. None while few were measured.
+
+        Args:
+            study: With trials of `optnas.Objective`, which keeps what it measures.
+            cost: Its name.
+        """
+        with self._lock:
+            return self._planner_of(study).foresight(study, cost)
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing where a space or networks are given, else all choices that finished trials made.
 
@@ -153,4 +164,9 @@ class CostAwareSampler(PlannedSampler):
                 self._experience,
                 self._say,
             )
+            if len(study.directions) > 1 and not names and not self._planner.known:
+                raise UsageError(
+                    "cost-aware sampler: expected the names of the study's values, to know which of them are costs: "
+                    "give `objectives` or call `study.set_metric_names`"
+                )
         return self._planner

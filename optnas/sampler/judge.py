@@ -12,13 +12,12 @@ from optnas.sampler.acquisition import Mixture, Prediction, expected_improvement
 from optnas.sampler.candidates import Catalogue, Rows
 from optnas.sampler.encoding import Features
 from optnas.sampler.history import History
-from optnas.sampler.limits import Limits
+from optnas.sampler.measured import Limits, Partly
 from optnas.sampler.surrogate import GaussianProcess
 
 __all__ = ["Judge", "Model"]
 
 Array = NDArray[np.float64]
-
 #: The model sees at most so many networks, those nearest to the front: the time is cubic in them.
 _MODELLED = 500
 #: Candidates times boxes of the exact improvement; beyond, candidates are screened against part of the front.
@@ -77,6 +76,7 @@ class Judge:
     Args:
         catalogue: Of the candidates.
         history: The study without the trial that asks, with at least two finished trials.
+        partly: Trials without values, and their losses as far as they are known.
         known: Column of the losses to column of the costs, for the objectives known beforehand.
         signs: (k,) -1 where an objective is maximised.
         startup: How many of the finished trials are a sample of the whole range, not of the front.
@@ -87,6 +87,7 @@ class Judge:
         self,
         catalogue: Catalogue,
         history: History,
+        partly: Partly,
         known: Mapping[int, int],
         signs: Array,
         startup: int,
@@ -96,6 +97,7 @@ class Judge:
         self._catalogue, self._history = catalogue, history
         self._known, self._signs = dict(known), signs
         self._unknown = [column for column in range(len(signs)) if column not in known]
+        self._partly = partly
         self._low, self._high = self._range(startup)
         self._front = self._scale(history.losses[history.feasible])
         self._models = self._fit()
@@ -156,19 +158,16 @@ class Judge:
         return low, np.where(high > low, high, low + 1.0)
 
     def _fit(self) -> dict[int, Model]:
-        losses = self._scale(self._history.losses)
-        trials = list(self._history.finished)
-        if len(self._unknown) == 1 and self._history.stopped:
-            trials += self._history.stopped
-            partly = np.full((len(self._history.stopped), len(self._signs)), np.nan)
-            partly[:, self._unknown[0]] = self._history.last_errors
-            losses = np.concatenate([losses, self._scale(partly)])
-        rows = self._catalogue.rows([trial.params for trial in trials])
+        trials, partly = self._partly
+        losses = self._scale(np.concatenate([self._history.losses, partly]))
+        rows = self._catalogue.rows([trial.params for trial in (*self._history.finished, *trials)])
         for column in self._known:
             losses[:, column] = self._losses(rows)[:, column]
-        used = _nearest(losses, rows)
-        features = self._catalogue.features(rows[used])
-        return {column: Model(features, losses[used, column]) for column in self._unknown}
+        models = {}
+        for column in self._unknown:
+            used = _nearest(losses, np.flatnonzero((rows >= 0) & np.isfinite(losses[:, column])))
+            models[column] = Model(self._catalogue.features(rows[used]), losses[used, column])
+        return models
 
     def _worst(self) -> Array:
         """(k,) the worst scaled losses that count: the greatest cost, and the error that nine networks in
@@ -201,11 +200,10 @@ class Judge:
         return (losses - self._low) / (self._high - self._low)
 
 
-def _nearest(losses: Array, rows: Rows) -> Rows:
-    """Which networks the model sees: of those in the catalogue the ones that the fewest others dominate."""
-    usable = np.flatnonzero(rows >= 0)
+def _nearest(losses: Array, usable: Rows) -> Rows:
+    """Which networks a model sees: of those that can be used the ones that the fewest others dominate."""
     if len(usable) <= _MODELLED:
         return usable
-    values = losses[usable]
+    values = np.nan_to_num(losses[usable], nan=np.inf)
     dominated = np.array([np.all(values <= value, axis=1).sum() for value in values])
     return np.asarray(np.sort(usable[np.argsort(dominated, kind="stable")[:_MODELLED]]))

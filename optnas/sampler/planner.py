@@ -15,7 +15,7 @@ from optnas.errors import UsageError
 from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, Rows, key_of
 from optnas.sampler.history import History, read_history
 from optnas.sampler.judge import Judge
-from optnas.sampler.limits import Limits, broken
+from optnas.sampler.measured import ERROR, INFORMED, foresight, limits_of, partly_known
 from optnas.sampler.seeded import derive_seed
 from optnas.sampler.warm import Experience, Forecast, helps, silent
 from optnas.space import Choices
@@ -37,8 +37,6 @@ _STREAMS = 16
 _ROUNDS, _STARTS, _MUTANTS = 2, 4, 12
 #: Networks with this chance to be within limits that only measuring tells are good enough to begin with.
 _LIKELY = 0.5
-#: Finished trials that the model needs.
-_INFORMED = 4
 
 
 class NothingToPropose(UsageError):
@@ -71,7 +69,9 @@ class Planner:
         self._distributions = self._explorer.distributions if self._explorer else {}
         first = list(space) if not callable(space) else self._draw(candidates // 2)
         self._cost_names = self._name_costs(first, names)
-        self._known = {names.index(name): i for i, name in enumerate(self._cost_names) if name in names}
+        self._names = names
+        self.known = {names.index(name): i for i, name in enumerate(self._cost_names) if name in names}
+        """Column of the study's values to column of the costs, for those that are known beforehand."""
         self._forecast = None if experience is None else Forecast(experience, self._costs, self._distributions)
         self._experience, self._say = experience, say
         self._examined = 0
@@ -88,14 +88,16 @@ class Planner:
         rows = self._fresh(self._pool(history, seed), history, trial)
         if not len(rows):
             return self._last_resort(history, trial, seed)
-        limits = self._limits(history)
-        if len(history.tried) < self._spreads or len(history.losses) < min(self._startup, _INFORMED):
+        limits = limits_of(self._catalogue, history)
+        begun = len(history.finished) + len(history.stopped) + len(history.pending)
+        if begun < self._spreads or len(history.losses) < min(self._startup, INFORMED):
             if limits is not None:
                 chance = limits.chance(self._catalogue.features(rows))
                 rows = rows[chance >= min(_LIKELY, np.quantile(chance, 1 - 1 / _NEAREST))]
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
-        judge = Judge(self._catalogue, history, self._known, signs, self._startup, limits)
+        partly = partly_known(history, self._names, self._learned(len(signs)), signs)
+        judge = Judge(self._catalogue, history, partly, self.known, signs, self._startup, limits)
         self.judge = judge
         best = judge.best(rows)
         for _ in range(_ROUNDS if self._explorer else 0):
@@ -107,17 +109,16 @@ class Planner:
     @property
     def _spreads(self) -> int:
         """How many trainings are spread over the costs: few where a forecast says already what to expect."""
-        return self._startup if self._forecast is None else min(self._startup, _INFORMED)
+        return self._startup if self._forecast is None else min(self._startup, INFORMED)
 
-    def _limits(self, history: History) -> Limits | None:
-        """The limits that proposals have been beyond, if there are any: costs that `cost_of` does not know."""
-        measured = [*history.finished, *history.stopped, *history.refused]
-        names = broken([trial.constraints for trial in measured])
-        rows = self._catalogue.rows([trial.params for trial in measured])
-        if not names or (rows >= 0).sum() < _INFORMED:
-            return None
-        violations = [[trial.constraints.get(name, math.nan) for name in names] for trial in measured]
-        return Limits(self._catalogue.features(rows[rows >= 0]), np.array(violations)[rows >= 0])
+    def foresight(self, study: Study, cost: str) -> float | None:
+        """See `CostAwareSampler.foresight`."""
+        return foresight(self._catalogue, study, cost)
+
+    def _learned(self, count: int) -> int:
+        """The column of the values that training tells: "error", or else the first that is not known."""
+        unknown = [column for column in range(count) if column not in self.known]
+        return next((column for column in unknown if self._names[column] == ERROR), unknown[0])
 
     def _fresh(self, rows: Rows, history: History, trial: FrozenTrial) -> Rows:
         """Which networks are within the limits, were not tried and agree with enqueued params; each once."""
@@ -208,15 +209,10 @@ class Planner:
 
     def _name_costs(self, networks: Sequence[Choices], names: Sequence[str]) -> tuple[str, ...]:
         costs = next((costs for network in networks if (costs := self._cost_of(network)) is not None), {})
-        shown = ", ".join(names)
-        if costs and len(names) > 1 and not set(costs) & set(names):
-            raise UsageError(
-                f"cost-aware sampler: expected costs among the objectives {shown}, got {', '.join(costs)}; "
-                "name the study's values with `objectives` or `set_metric_names`"
-            )
         if set(costs) >= set(names):
             raise UsageError(
-                f"cost-aware sampler: expected an objective that only training tells, got costs for all of {shown}"
+                "cost-aware sampler: expected an objective that only training tells, got costs for all of "
+                + ", ".join(names)
             )
         return tuple(costs)
 
@@ -244,7 +240,7 @@ class Planner:
         It is asked after as many trainings as come first, twice as many and so on, always of the first ones, so
         that a new process comes to the same decision.
         """
-        learned = min(set(range(history.losses.shape[1])) - set(self._known))
+        learned = self._learned(history.losses.shape[1])
         count = max(self._startup, 2 * self._examined)
         while self._forecast is not None and count <= len(history.finished):
             rows = self._catalogue.rows([trial.params for trial in history.finished[:count]])

@@ -84,14 +84,20 @@ class GaussianProcess:
         self._condition()
         return mean
 
-    def left_out(self) -> float:
+    def leave_one_out_density(self) -> float:
         """The log density of each network's targets given those of all others, summed; in standard units.
 
-        In closed form (Rasmussen & Williams 2006, equations 5.12).
+        With the hyperparameters as they are (Rasmussen & Williams 2006, equations 5.10 to 5.12).
         """
-        inverse = cho_solve((self._factor, True), np.eye(len(self._targets)))
-        precision = np.diag(inverse)[:, None]
+        precision = self._precision()
         return float((0.5 * np.log(precision / (2 * np.pi)) - 0.5 * self._weights**2 / precision).sum())
+
+    def leave_one_out(self) -> Array:
+        """(n, q) by how much each target exceeds what all other networks foretell of it."""
+        return np.asarray(self._weights / self._precision() * self._scale)
+
+    def _precision(self) -> Array:
+        return np.diag(cho_solve((self._factor, True), np.eye(len(self._targets))))[:, None]
 
     def _condition(self) -> None:
         covariance = _covariance(self._theta, self._features, self._features)

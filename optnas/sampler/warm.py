@@ -96,5 +96,5 @@ def helps(features: Features, errors: Array) -> bool:
     """
     targets = np.log(np.maximum(errors, np.finfo(float).tiny))[:, None]
     without = Features(features.choices, features.owners, features.counts, features.costs[:, :-1])
-    with_it, without_it = (GaussianProcess(seen, targets).left_out() for seen in (features, without))
+    with_it, without_it = (GaussianProcess(seen, targets).leave_one_out_density() for seen in (features, without))
     return bool(with_it >= without_it)

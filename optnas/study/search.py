@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna import Study
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from optnas.cost import (
@@ -136,6 +137,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
                 run(study, objective, executor, settings.limit, watcher, _ending(settings, objective, clock))
             except SearchStopped as error:
                 stopped = str(error)
+            _say_foresight(study, objective, sampler, watcher)
     return SearchResult(study, settings, stopped)
 
 
@@ -160,6 +162,13 @@ def _ending(settings: Settings, objective: Objective, clock: Ending) -> Ending:
     model = objective.sampler("cost-aware")
     assert isinstance(model, CostAwareSampler)
     return first_of(clock, stagnant(settings.until_stagnant, model.expected_gain))
+
+
+def _say_foresight(study: Study, objective: Objective, sampler: BaseSampler, watcher: Watcher) -> None:
+    if _LATENCY in objective.costs and isinstance(sampler, CostAwareSampler):
+        error = sampler.foresight(study, _LATENCY)
+        if error is not None:
+            watcher.say(f"{_LATENCY} of a network that is not measured yet is predicted within {error:.0%}")
 
 
 def _say_skipped(settings: Settings, watcher: Watcher) -> None:

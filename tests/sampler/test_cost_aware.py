@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
+import moocore
 import numpy as np
 import optuna
 import pytest
@@ -22,11 +23,13 @@ from optnas.sampler.candidates import Catalogue
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.history import read_history
 from optnas.sampler.judge import Judge
+from optnas.space import sample
 
 pytestmark = pytest.mark.slow  # seconds each: a surrogate is fitted for every proposal
 
 NAMES = ["error", "macs"]
 KERNELS = (1, 3, 5, 7)
+OPS = ("skip", "small", "large", "huge")
 
 
 class TestOptunaCases(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
@@ -85,7 +88,7 @@ def make(**settings: Any) -> CostAwareSampler:
 def many(trial: BaseTrial) -> None:
     """Four billion networks."""
     for i in range(16):
-        trial.suggest_categorical(f"op{i}", ["skip", "small", "large", "huge"])
+        trial.suggest_categorical(f"op{i}", OPS)
 
 
 def many_cost(params: Mapping[str, Any]) -> dict[str, float]:
@@ -271,7 +274,9 @@ def test_only_a_pruned_trial_with_a_curve_informs(state: TrialState) -> None:
                 create_trial(params={"a": a, "b": b}, distributions=options, state=state, user_attrs=attributes)
             )
         catalogue = Catalogue(networks, lambda p: (np.array([1.0 + p["b"]]), True), 1, options)
-        judge = Judge(catalogue, read_history(study, 99, {}), {1: 0}, np.ones(2), startup=4)
+        history = read_history(study, 99, {})
+        partly = np.column_stack([history.last_errors, np.full(len(history.stopped), np.nan)])
+        judge = Judge(catalogue, history, (history.stopped, partly), {1: 0}, np.ones(2), startup=4)
         return int(np.flatnonzero(judge.best(catalogue.first) == networks.index({"a": 7, "b": 1}))[0])
 
     difference = rank([0.9, 0.9]) - rank([])
@@ -318,8 +323,56 @@ def test_single_objective_without_costs() -> None:
 
 def test_costs_that_are_no_objective_are_refused() -> None:
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=make())
-    with pytest.raises(UsageError, match="among the objectives value0, value1, got macs"):
+    with pytest.raises(UsageError, match="expected the names of the study's values, to know which of them are costs"):
         study.optimize(train, n_trials=1)
+
+
+def test_a_cost_that_is_measured_is_learned_from_trials_without_values() -> None:
+    """The latency is an objective that is not known beforehand; refused and pruned trials tell theirs too."""
+
+    def latency(params: Mapping[str, Any]) -> float:
+        return 1.0 + sum(value == "large" for value in params.values())
+
+    def hypervolume_after(attributes: bool) -> float:
+        sampler = CostAwareSampler(
+            many_cost, space=many, startup=4, candidates=64, objectives=["error", "latency_ms"], seed=1
+        )
+        study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+        told = []
+        for number in range(26):
+            trial = study.ask()
+            many(trial)
+            if attributes:
+                trial.set_user_attr("optnas:costs", {"latency_ms": latency(trial.params)})
+            if number % 2:
+                trial.set_constraint("c", 1.0)
+                study.tell(trial, state=TrialState.PRUNED)
+                continue
+            told.append([many_error(trial.params), latency(trial.params)])
+            study.tell(trial, told[-1])
+        return float(moocore.hypervolume(np.array(told), ref=[1.0, 17.0]))
+
+    assert hypervolume_after(attributes=True) > hypervolume_after(attributes=False)
+
+
+def test_the_error_of_what_is_foreseen_is_said() -> None:
+    """The latency is twice the MACs, give or take 5 %: nobody can foresee it better than that."""
+    generator = np.random.default_rng(0)
+    sampler = CostAwareSampler(many_cost, space=many, objectives=["error", "latency_ms"], candidates=64)
+    study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+    assert sampler.foresight(study, "latency_ms") is None
+    for _ in range(60):
+        params = sample(many, generator)
+        measured = 2 * many_cost(params)["macs"] * float(np.exp(generator.normal(0, 0.05)))
+        study.add_trial(
+            create_trial(
+                params=params,
+                distributions={name: optuna.distributions.CategoricalDistribution(OPS) for name in params},
+                state=TrialState.PRUNED,
+                user_attrs={"optnas:costs": {"latency_ms": measured}},
+            )
+        )
+    assert sampler.foresight(study, "latency_ms") == pytest.approx(0.055, abs=0.02)
 
 
 def test_costs_for_all_objectives_are_refused() -> None:

@@ -1,5 +1,7 @@
 """The encoding by hand, and the Gaussian process on functions that are known."""
 
+import copy
+
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -148,3 +150,17 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = process.predict(features)
     monkeypatch.setattr(surrogate, "_CHUNK", 200)
     np.testing.assert_allclose(process.predict(features), whole, rtol=1e-9)
+
+
+def test_leaving_one_out_equals_a_process_that_never_saw_it() -> None:
+    features, choices, _ = features_of(20)
+    process = GaussianProcess(features, column(choices[:, 0] + 0.1 * choices[:, 1] ** 2))
+    targets = process._targets * process._scale + process._centre
+    residuals = process.leave_one_out()
+    for left_out in (0, 7, 19):
+        rest = np.arange(20) != left_out
+        other = copy.copy(process)
+        other._features, other._targets = features[rest], process._targets[rest]
+        other._condition()
+        foretold = other.predict(features[[left_out]])[0][0]
+        np.testing.assert_allclose(residuals[left_out], targets[left_out] - foretold, rtol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 
 from optnas.sampler import CostAwareSampler
 from optnas.sampler.encoding import Encoding
-from optnas.sampler.limits import Limits, broken
+from optnas.sampler.measured import Limits, broken
 from optnas.space import sample
 
 KERNELS = [1, 3, 5, 7]

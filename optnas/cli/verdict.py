@@ -1,0 +1,62 @@
+"""`optnas verdict`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from optuna import Study
+from optuna.trial import BaseTrial
+from rich.console import Console
+
+from optnas.cli.command import add_command, add_study
+from optnas.errors import UsageError
+from optnas.space import bind_space, load_space
+from optnas.study import attribute, find_study, open_storage
+from optnas.verdict import judge_study
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "verdict", _verdict, "whether a study beat random search at equal epochs")
+    add_study(parser)
+    parser.add_argument(
+        "--random",
+        type=int,
+        metavar="N",
+        help="the first N trials were proposed at random (default: what the study's settings say)",
+    )
+    parser.add_argument("--json", action="store_true", help="an object on standard output")
+
+
+def _verdict(given: argparse.Namespace) -> int:
+    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    verdict = judge_study(study, _space(study), random=given.random)
+    if given.json:
+        print(json.dumps({**asdict(verdict), "sentence": str(verdict)}, indent=2))
+    else:
+        Console(highlight=False, markup=False, soft_wrap=True).print(str(verdict))
+    return 0
+
+
+def _space(study: Study) -> Callable[[BaseTrial], object] | None:
+    """The space that the study recorded, if its choices are conditional; all others can do without."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
+    names = {name for trial in trials for name in trial.params}
+    settings = attribute(study, "settings") or {}
+    if all(len(trial.params) == len(names) for trial in trials) or "space" not in settings:
+        return None
+    task = settings.get("task", {})
+    try:
+        space = load_space(settings["space"]["name"])
+    except UsageError as error:
+        raise UsageError(f"verdict: a space with conditional choices must be there to draw from: {error}") from None
+    if "input_shape" not in task or "classes" not in task:
+        return partial(space)
+    return bind_space(space, tuple(task["input_shape"]), len(task["classes"]))
