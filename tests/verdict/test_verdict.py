@@ -94,7 +94,7 @@ def test_too_few(trained, random):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "expected"), [("random", 30), ("tpe", 12), ("nsga2", 12), ("cost-aware", 10), ("my own", None)]
+    ("sampler", "expected"), [("random", 30), ("tpe", 12), ("nsga2", 12), ("cost-aware", 5), ("my own", None)]
 )
 def test_how_many_trials_were_random(sampler, expected):
     assert random_first(make(random_networks(30), request={"sampler": sampler, "population": 12})) == expected
