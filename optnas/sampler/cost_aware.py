@@ -17,7 +17,10 @@ from optnas.sampler.planner import CostOf, Excess, NothingToPropose, Planner
 from optnas.sampler.warm import Experience, silent
 from optnas.space import Choices
 
-__all__ = ["CostAwareSampler"]
+__all__ = ["STARTUP", "CostAwareSampler"]
+
+#: The trainings that are spread at random before the model chooses, unless a study says otherwise.
+STARTUP = 5
 
 
 class CostAwareSampler(PlannedSampler):
@@ -67,7 +70,7 @@ class CostAwareSampler(PlannedSampler):
         excess: Excess | None = None,
         objectives: Sequence[str] | None = None,
         seed: int = 0,
-        startup: int = 5,
+        startup: int = STARTUP,
         candidates: int = 512,
         experience: Experience | None = None,
         say: Callable[[str], None] = silent,

@@ -18,6 +18,7 @@ from optnas.cost import Constraint, parse_constraints
 from optnas.errors import UsageError
 from optnas.front import objective_names
 from optnas.objective import ATTRIBUTE, ERROR
+from optnas.sampler.cost_aware import STARTUP
 from optnas.sampler.history import read_history
 from optnas.study import attribute, is_trained
 
@@ -32,8 +33,6 @@ _BLIND: Mapping[str, Callable[[int], float]] = {
     "nsga2": float,
     "evolution": float,
 }
-#: The first trainings of cost-aware, which are random but spread over the costs.
-_SPREAD = 5
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,9 @@ def random_first(study: Study) -> int | None:
     request = attribute(study, "request") or {}
     sampler, trials = request.get("sampler", ""), study.get_trials(deepcopy=False)
     if sampler == "cost-aware":
-        # It counts trainings; refused trials between them are random too.
+        # It counts trainings, which are random but spread over the costs; refused trials between them are random too.
         trained = [trial.number for trial in trials if is_trained(trial)]
-        return trained[_SPREAD - 1] + 1 if len(trained) >= _SPREAD else len(trials)
+        return trained[STARTUP - 1] + 1 if len(trained) >= STARTUP else len(trials)
     blind = _BLIND.get(sampler)
     return None if blind is None else int(min(blind(request.get("population", 20)), len(trials)))
 
