@@ -96,7 +96,7 @@ def measure(name: str, finished: list[int], suggestions: int) -> list[str]:
     lines = []
     for count in finished:
         study.sampler = make_sampler("random", 0) if name in FILLED_AT_RANDOM else sampler
-        while len(study.trials) < count:
+        while len(study.get_trials(deepcopy=False)) < count:
             suggest(study)
         study.sampler = sampler
         walls, cpus = zip(*(suggest(study) for _ in range(suggestions)), strict=True)
