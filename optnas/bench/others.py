@@ -8,6 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from optnas.errors import UsageError
 
 __all__ = ["OTHERS", "PymooNSGA2", "Smac", "check_installed", "make_other"]
 
-#: Networks of a generation, and of the first design: as many as the other samplers of the replay start with.
+#: Networks of a generation, as in the replay of Optuna's NSGA-II, and of the first design.
 _POPULATION = 20
 
 
@@ -94,7 +95,7 @@ class Smac:
         logging.getLogger("smac").setLevel(logging.ERROR)
         space = ConfigurationSpace(seed=seed)
         space.add([CategoricalHyperparameter(name, list(choices)) for name, choices in options.items()])
-        folder = tempfile.mkdtemp()  # SMAC insists on a folder for its files
+        folder = Path(tempfile.mkdtemp())  # SMAC insists on a folder for its files
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         scenario = Scenario(
             space,

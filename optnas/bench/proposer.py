@@ -9,8 +9,9 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-__all__ = ["OptunaProposer", "Proposer"]
+__all__ = ["Options", "OptunaProposer", "Proposer"]
 
+#: What each choice can be, by its name.
 Options = Mapping[str, Sequence[str]]
 
 
