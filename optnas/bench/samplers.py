@@ -14,7 +14,6 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optnas.bench.others import OTHERS, check_installed, make_other
 from optnas.bench.proposer import OptunaProposer, Proposer
 from optnas.bench.table import Answers, Table
-from optnas.cost import COSTS
 from optnas.errors import UsageError
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
@@ -51,9 +50,7 @@ Factory = Callable[[Table, Answers, int], BaseSampler]
 
 
 def _cost_aware(table: Table, answers: Answers, seed: int) -> BaseSampler:
-    # Beside the costs that are objectives those that optnas counts for any network: they say much of its error.
     costs = [name for name in answers.objectives if name != answers.learned]
-    costs += [name for name in COSTS if name in table.columns and name not in answers.objectives]
     return CostAwareSampler(
         lambda params: {name: float(table.columns[name][table.row_of(params)]) for name in costs},
         networks=table.networks,
