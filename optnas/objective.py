@@ -27,7 +27,7 @@ from optnas.space.graph import fixed_seed
 from optnas.task import Task
 from optnas.threads import one_thread
 
-__all__ = ["ATTRIBUTE", "ERROR", "Gate", "Job", "Objective", "Outcome", "Refused", "Repeat", "run_job"]
+__all__ = ["ATTRIBUTE", "ERROR", "Gate", "Job", "Objective", "Outcome", "Refused", "Repeat", "is_trained", "run_job"]
 
 #: The one objective that is known only after training: 1 - accuracy on validation data, minimised.
 ERROR = "error"
@@ -378,6 +378,14 @@ def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
     if ERROR not in objectives or len(set(objectives)) < len(objectives):
         raise UsageError(f"objectives: expected {ERROR!r} and costs, each once, got {','.join(objectives)!r}")
     return tuple(objectives)
+
+
+def is_trained(trial: FrozenTrial) -> bool:
+    """Whether a network was trained for this trial, to the end or until it was pruned: what `--trials` counts."""
+    ended = trial.state == TrialState.COMPLETE or (
+        trial.state == TrialState.PRUNED and ATTRIBUTE + "curve" in trial.user_attrs
+    )
+    return ended and ATTRIBUTE + "repeat_of" not in trial.user_attrs
 
 
 def find_twin(study: Study, name: str, number: int) -> FrozenTrial | None:

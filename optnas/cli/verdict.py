@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from optuna import Study
-from optuna.trial import BaseTrial
+from optuna.trial import BaseTrial, TrialState
 from rich.console import Console
 
 from optnas.cli.command import add_command, add_study
@@ -47,7 +47,8 @@ def _verdict(given: argparse.Namespace) -> int:
 
 def _space(study: Study) -> Callable[[BaseTrial], object] | None:
     """The space that the study recorded, if its choices are conditional; all others can do without."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.params]
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    trials = [trial for trial in study.get_trials(deepcopy=False, states=ended) if trial.params]
     names = {name for trial in trials for name in trial.params}
     settings = attribute(study, "settings") or {}
     if all(len(trial.params) == len(names) for trial in trials) or "space" not in settings:

@@ -63,7 +63,11 @@ class BlockCounter:
         self._build, self._input_shape = build, input_shape
         self._memory = _Memory()
         self._counted = 0
-        self._trusted = True
+        self._trusted = self._walks = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is remembered holds code, which cannot be pickled, and is found again."""
+        return {**self.__dict__, "_memory": _Memory()}
 
     def __call__(self, choices: Choices) -> dict[str, float] | None:
         """`params`, `macs` and `size_bytes` of the network of these choices; None if it cannot be built or run."""
@@ -83,11 +87,20 @@ class BlockCounter:
     def walk(self, trial: BaseTrial) -> None:
         """Make the choices of a network on a trial; quicker than building one, and the module is of no use.
 
+        A space that looks into its modules while it builds, at what they return, say, is built as usual.
+
         Raises:
             Whatever the space raises while it builds.
         """
         with fixed_seed():
-            self._walk(trial)
+            if self._walks:
+                with suppress(Exception):
+                    self._walk(trial)
+                    return
+                if isinstance(trial, StubTrial):
+                    del trial.build_option
+            self._build(trial)
+            self._walks = False
 
     def _walk(self, trial: BaseTrial) -> nn.Module:
         if isinstance(trial, StubTrial):

@@ -17,7 +17,7 @@ from optnas.errors import UsageError
 from optnas.sampler.encoding import Encoding, Features
 from optnas.space import Choices, RandomTrial, crossover, enumerate_space, mutate, options_of
 
-__all__ = ["Catalogue", "Explorer", "Key", "build_of", "key_of"]
+__all__ = ["Catalogue", "Explorer", "Key", "NothingToPropose", "build_of", "key_of"]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -31,6 +31,10 @@ _LISTED = 4096
 _LISTED_SLOW = 512
 #: A catalogue forgets what it can make again beyond so many networks; 100 MB with 25 choices.
 _REMEMBERED = 30_000
+
+
+class NothingToPropose(UsageError):
+    """No network of the space can be proposed, in this study or with these settings."""
 
 
 def key_of(params: Mapping[str, Any]) -> Key:
@@ -132,7 +136,7 @@ class Catalogue:
         distributions: Of the choices, as far as they are known.
 
     Raises:
-        UsageError: If none of the first networks can be built.
+        NothingToPropose: If none of the first networks can be built.
     """
 
     def __init__(
@@ -151,7 +155,7 @@ class Catalogue:
         self.names = {name for network in first for name in network} | set(distributions)
         self._add(first)
         if not self.networks:
-            raise UsageError(f"cost-aware sampler: expected networks that have costs, got none of {len(first)}")
+            raise NothingToPropose(f"cost-aware sampler: expected networks that have costs, got none of {len(first)}")
         self._encoding = Encoding(self.networks, self._costs, distributions)
         self._features = self._encoding(self.networks, self._costs)
         self.first = np.arange(len(self.networks))

@@ -10,10 +10,10 @@ from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
 
 from optnas.errors import UsageError
-from optnas.sampler.candidates import build_of
+from optnas.sampler.candidates import NothingToPropose, build_of
 from optnas.sampler.draw import draw
 from optnas.sampler.planned import PlannedSampler
-from optnas.sampler.planner import CostOf, Excess, NothingToPropose, Planner
+from optnas.sampler.planner import CostOf, Excess, Planner
 from optnas.sampler.warm import Experience, silent
 from optnas.space import Choices
 
@@ -92,6 +92,22 @@ class CostAwareSampler(PlannedSampler):
         self._planner: Planner | None = None
         self._choices: dict[str, BaseDistribution] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is read from the study again."""
+        return {**super().__getstate__(), "_planner": None}
+
+    def prepare(self, study: Study) -> None:
+        """Look at the space now rather than when the first trial asks.
+
+        Args:
+            study: One with the same directions and metric names will do.
+
+        Raises:
+            NothingToPropose: As the class says.
+        """
+        with self._lock:
+            self._planner_of(study)
+
     def expected_gain(self, study: Study) -> float | None:
         """How much the next training is expected to add to the study's hypervolume, as a share of it.
 
@@ -100,9 +116,14 @@ class CostAwareSampler(PlannedSampler):
         """
         trial = create_trial(state=TrialState.RUNNING)
         trial.number = len(study.get_trials(deepcopy=False))
+        choices = self.infer_relative_search_space(study, trial)
         with self._lock:
-            planner = self._planner_of(study)
+            if self._space is None and self._networks is None and self._choices != choices:
+                self._planner, self._choices = None, choices
+            if self._space is None and self._networks is None and not choices:
+                return None
             try:
+                planner = self._planner_of(study)
                 planner.plan(study, trial, self._plans)
             except NothingToPropose:
                 return None
@@ -168,7 +189,7 @@ class CostAwareSampler(PlannedSampler):
                 self._say,
             )
             if len(study.directions) > 1 and not names and not self._planner.known:
-                raise UsageError(
+                raise NothingToPropose(
                     "cost-aware sampler: expected the names of the study's values, to know which of them are costs: "
                     "give `objectives` or call `study.set_metric_names`"
                 )

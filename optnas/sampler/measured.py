@@ -94,10 +94,10 @@ def partly_known(history: History, names: Sequence[str], learned: int, signs: Ar
 
 def foresight(catalogue: Catalogue, study: Study, cost: str) -> float | None:
     """How well a cost is predicted for a network that is not measured; see `CostAwareSampler.foresight`."""
-    trials = study.get_trials(deepcopy=False)
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(_COSTS, {}).get(cost)]
     rows = catalogue.rows([trial.params for trial in trials])
-    values = [trial.user_attrs.get(_COSTS, {}).get(cost) or math.nan for trial in trials]
-    used = np.flatnonzero((rows >= 0) & np.isfinite(values))
+    values = [trial.user_attrs[_COSTS][cost] for trial in trials]
+    used = np.flatnonzero(rows >= 0)
     if len(used) < INFORMED:
         return None
     process = GaussianProcess(catalogue.features(rows[used]), np.log(np.array(values)[used])[:, None])

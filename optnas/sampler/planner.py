@@ -11,8 +11,7 @@ import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial
 
-from optnas.errors import UsageError
-from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, Rows, key_of
+from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, NothingToPropose, Rows, key_of
 from optnas.sampler.history import History, read_history
 from optnas.sampler.judge import Judge
 from optnas.sampler.measured import ERROR, INFORMED, foresight, limits_of, partly_known
@@ -20,7 +19,7 @@ from optnas.sampler.seeded import derive_seed
 from optnas.sampler.warm import Experience, Forecast, helps, silent
 from optnas.space import Choices
 
-__all__ = ["CostOf", "Excess", "NothingToPropose", "Planner"]
+__all__ = ["CostOf", "Excess", "Planner"]
 
 CostOf = Callable[[Choices], Mapping[str, float] | None]
 Excess = Callable[[Mapping[str, float]], float]
@@ -41,10 +40,6 @@ _LIKELY = 0.5
 
 #: A forecast is compared with none first after so many trainings.
 _EXAMINED_FIRST = 10
-
-
-class NothingToPropose(UsageError):
-    """No network of the space can be proposed."""
 
 
 class Planner:
@@ -94,7 +89,8 @@ class Planner:
             return self._last_resort(history, trial, seed)
         limits = limits_of(self._catalogue, history)
         begun = len(history.finished) + len(history.stopped) + len(history.pending)
-        if begun < self._spreads or len(history.losses) < min(self._startup, INFORMED):
+        informed = (self._catalogue.rows([one.params for one in history.finished]) >= 0).sum()
+        if begun < self._spreads or informed < min(self._startup, INFORMED):
             if limits is not None:
                 chance = limits.chance(self._catalogue.features(rows))
                 rows = rows[chance >= min(_LIKELY, np.quantile(chance, 1 - 1 / _NEAREST))]
@@ -214,7 +210,7 @@ class Planner:
     def _name_costs(self, networks: Sequence[Choices], names: Sequence[str]) -> tuple[str, ...]:
         costs = next((costs for network in networks if (costs := self._cost_of(network)) is not None), {})
         if set(costs) >= set(names):
-            raise UsageError(
+            raise NothingToPropose(
                 "cost-aware sampler: expected an objective that only training tells, got costs for all of "
                 + ", ".join(names)
             )
@@ -225,6 +221,8 @@ class Planner:
         if costs is None:
             return None
         values = np.array([costs[name] for name in self._cost_names], dtype=float)
+        if not np.isfinite(values).all():
+            return None
         if self._forecast is not None:
             # One more thing that is known beforehand and may tell of the error.
             values = np.append(values, self._forecast(network, values))
@@ -246,10 +244,13 @@ class Planner:
         """
         learned = self._learned(history.losses.shape[1])
         count = max(_EXAMINED_FIRST, 2 * self._examined)
-        while self._forecast is not None and count <= len(history.finished):
-            rows = self._catalogue.rows([trial.params for trial in history.finished[:count]])
-            errors = history.losses[:count, learned]
-            if not helps(self._catalogue.features(rows[rows >= 0]), errors[rows >= 0]):
+        ended = [trial.datetime_complete for trial in history.finished]
+        # In the order in which they ended: with several workers that is not the order of their numbers.
+        order = sorted(range(len(ended)), key=lambda index: (str(ended[index]), index))
+        while self._forecast is not None and count <= len(order):
+            rows = self._catalogue.rows([history.finished[index].params for index in order[:count]])
+            errors, known = history.losses[order[:count], learned], rows >= 0
+            if known.sum() >= INFORMED and not helps(self._catalogue.features(rows[known]), errors[known]):
                 assert self._experience is not None
                 self._say(
                     f"the warm start from study {self._experience.study} ends after {count} trainings: their errors "

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 
-from optnas.errors import UsageError
-from optnas.sampler.candidates import key_of
+from optnas.sampler.candidates import NothingToPropose, key_of
 from optnas.sampler.encoding import Encoding, Features
 from optnas.sampler.surrogate import GaussianProcess
 from optnas.space import Choices
@@ -50,7 +49,7 @@ class Forecast:
         distributions: Of the choices, as far as they are known.
 
     Raises:
-        UsageError: If fewer than `LEAST_SHARED` networks of the experience are of this space.
+        NothingToPropose: If fewer than `LEAST_SHARED` networks of the experience are of this space.
     """
 
     def __init__(
@@ -60,10 +59,12 @@ class Forecast:
         distributions: Mapping[str, BaseDistribution],
     ) -> None:
         trained = zip(experience.networks, experience.errors, strict=True)
-        priced = [(network, error, cost_of(network)) for network, error in trained]
-        shared = [(network, error, costs) for network, error, costs in priced if costs is not None and error > 0]
+        # An error of 0 has no logarithm, and is the best there was: it counts as half the least other.
+        least = min((error for error in experience.errors if error > 0), default=1.0) / 2
+        priced = [(network, max(error, least), cost_of(network)) for network, error in trained]
+        shared = [(network, error, costs) for network, error, costs in priced if costs is not None]
         if len(shared) < LEAST_SHARED:
-            raise UsageError(
+            raise NothingToPropose(
                 f"warm start: expected at least {LEAST_SHARED} trained networks of this space in study "
                 f"{experience.study!r}, got {len(shared)} of {len(experience.networks)}"
             )
@@ -92,9 +93,10 @@ def helps(features: Features, errors: Array) -> bool:
 
     Args:
         features: Of n finished networks.
-        errors: (n,) what they reached.
+        errors: (n,) what they reached, smaller is better.
     """
-    targets = np.log(np.maximum(errors, np.finfo(float).tiny))[:, None]
+    best, median = float(errors.min()), float(np.median(errors))
+    targets = np.log(errors - best + (0.5 * (median - best) or 1.0))[:, None]
     without = Features(features.choices, features.owners, features.counts, features.costs[:, :-1])
     with_it, without_it = (GaussianProcess(seen, targets).leave_one_out_density() for seen in (features, without))
     return bool(with_it >= without_it)

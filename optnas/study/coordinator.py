@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from optuna import Study, Trial, TrialPruned
 from optuna.exceptions import StorageInternalError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from optnas.objective import ATTRIBUTE, Job, Objective, Outcome, Refused, Repeat, run_job
+from optnas.objective import ATTRIBUTE, Job, Objective, Outcome, Refused, Repeat, is_trained, run_job
 from optnas.sampler import NothingToPropose, derive_seed
 from optnas.space import mutate
 from optnas.study.ending import Ending, never
@@ -50,14 +50,6 @@ class Event:
     epochs: int = 0
     detail: str = ""
     """The traceback of a failure."""
-
-
-def is_trained(trial: FrozenTrial) -> bool:
-    """Whether a network was trained for this trial, to the end or until it was pruned: what `--trials` counts."""
-    ended = trial.state == TrialState.COMPLETE or (
-        trial.state == TrialState.PRUNED and ATTRIBUTE + "curve" in trial.user_attrs
-    )
-    return ended and ATTRIBUTE + "repeat_of" not in trial.user_attrs
 
 
 def run(
@@ -105,6 +97,8 @@ class _Coordinator:
     fruitless: int = 0
     repeats: int = 0
     failures: int = 0
+    exhausted: str = ""
+    """Why the sampler has nothing to propose."""
     last_reason: str = ""
 
     def run(self, trials: float) -> None:
@@ -129,6 +123,8 @@ class _Coordinator:
             trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) - 1)
 
     def _stuck(self) -> str | None:
+        if self.exhausted:
+            return self.exhausted
         if self.fruitless >= _MOST_REFUSALS:
             return f"{self.fruitless} proposals in a row brought no network to train; the last: {self.last_reason}"
         if self.failures >= _MOST_FAILURES:
@@ -159,7 +155,8 @@ class _Coordinator:
             raise
         except NothingToPropose as error:
             self._fail(trial, str(error))
-            raise SearchStopped(str(error)) from None
+            self.exhausted = str(error)
+            return
         except Exception as error:
             self._fail(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
             return

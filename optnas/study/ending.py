@@ -9,6 +9,7 @@ from collections.abc import Callable
 from optuna import Study
 
 from optnas.errors import UsageError
+from optnas.objective import is_trained
 
 __all__ = ["Ending", "after", "first_of", "never", "parse_duration", "stagnant"]
 
@@ -42,15 +43,15 @@ def stagnant(share: float, expected_gain: Callable[[Study], float | None]) -> En
 
     Args:
         share: Of the hypervolume, between 0 and 1.
-        expected_gain: Such as that of `CostAwareSampler`; asked again after each trial that has ended.
+        expected_gain: Such as that of `CostAwareSampler`; asked again after each training.
     """
     low, seen = 0, -1
 
     def ending(study: Study) -> str | None:
         nonlocal low, seen
-        ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-        if ended != seen:
-            seen, gain = ended, expected_gain(study)
+        trained = sum(map(is_trained, study.get_trials(deepcopy=False)))
+        if trained != seen:
+            seen, gain = trained, expected_gain(study)
             low = low + 1 if gain is not None and gain < share else 0
         return f"a training is expected to add less than {share:.2%} to the hypervolume" if low >= _PATIENCE else None
 

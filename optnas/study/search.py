@@ -13,6 +13,7 @@ import optuna
 from optuna import Study
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 
 from optnas.cost import (
     EXACT,
@@ -114,10 +115,12 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
         settings = settings_from(given, before.get("request"))
         objective = _objective(settings, before)
         _say_skipped(settings, watcher)
-        experience = None if settings.warm_start is None else _experience(storage, settings.warm_start)
+        experience = _experience(settings, "warm_start" in given, storage, watcher)
         sampler = objective.sampler(settings.sampler, settings.population, experience, watcher.say)
-        # Before the study is made: a space that does not work leaves nothing behind.
+        # Before the study is made: a space or a warm start that does not work leaves nothing behind.
         reference = before.get("reference") or _first_look(settings, objective, watcher)
+        if isinstance(sampler, CostAwareSampler):
+            sampler.prepare(optuna.create_study(directions=[StudyDirection.MINIMIZE] * len(objective.objectives)))
         study = open_study(
             storage,
             name,
@@ -130,6 +133,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             # One by one: an earlier run may have been killed between two of them.
             if key not in before:
                 study.set_user_attr(ATTRIBUTE + key, value)
+        _keep_sampler(study, settings)
         with closing(_executor(settings)) as executor:
             watcher.start(study, settings)
             stopped = ""
@@ -205,12 +209,31 @@ def _objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
     )
 
 
-def _experience(storage: BaseStorage, name: str) -> Experience:
-    if name not in study_names(storage):
-        known = ", ".join(study_names(storage)) or "none"
-        raise UsageError(f"warm start: there is no study {name!r} in the storage, it holds {known}")
+def _experience(settings: Settings, given: bool, storage: BaseStorage, watcher: Watcher) -> Experience | None:
+    """The trained networks of the study to start from; one that the study remembers may be gone by now."""
+    name, known = settings.warm_start, study_names(storage)
+    if name is None or name == "none" or (settings.sampler != "cost-aware" and not given):
+        return None
+    if name == settings.study_name:
+        raise UsageError(f"warm start: expected another study than {name!r} itself")
+    if name not in known and not given:
+        watcher.say(f"there is no study {name} any more: the search goes on without its warm start")
+        return None
+    if name not in known:
+        raise UsageError(
+            f"warm start: there is no study {name!r} in the storage, it holds {', '.join(known) or 'none'}"
+        )
     trained = networks(optuna.load_study(study_name=name, storage=storage))
     return Experience(name, [dict(one.choices) for one in trained], [one.error for one in trained])
+
+
+def _keep_sampler(study: Study, settings: Settings) -> None:
+    """Who proposed from which trial on: what a verdict must know."""
+    samplers = attribute(study, "samplers") or []
+    own = [settings.sampler, settings.population]
+    if not samplers or samplers[-1][1:] != own:
+        samplers = [*samplers, [len(study.get_trials(deepcopy=False)), *own]]
+        study.set_user_attr(ATTRIBUTE + "samplers", samplers)
 
 
 def _pruner(settings: Settings) -> Pruner:

@@ -50,7 +50,7 @@ class Settings:
     """How many trials nsga2 and evolution breed from; for these and tpe, how many random trials come first."""
     warm_start: str | None = None
     """A finished study in the same storage (other data, say, but networks of the same choices) from whose errors
-    the cost-aware sampler guesses those of this one, until that proves no help."""
+    the cost-aware sampler guesses those of this one, until that proves no help; none for no such study."""
     pruner: str = "dominance"
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0

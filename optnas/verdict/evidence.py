@@ -75,16 +75,23 @@ class Evidence:
 def random_first(study: Study) -> int | None:
     """How many trials came before the sampler had learned anything, from the study's settings.
 
-    A trial of a lower number than that is random, with any number of workers. None if it is not known.
+    A trial of a lower number than that is random, with any number of workers. None if it is not known, or if the
+    study began with what another one had learned.
     """
     request = attribute(study, "request") or {}
-    sampler, trials = request.get("sampler", ""), study.get_trials(deepcopy=False)
+    trials = study.get_trials(deepcopy=False)
+    # A study may have gone on with another sampler: the first one proposed its first trials.
+    samplers = attribute(study, "samplers") or [[0, request.get("sampler", ""), request.get("population", 20)]]
+    _, sampler, population = samplers[0]
+    end = samplers[1][0] if len(samplers) > 1 else len(trials)
+    if request.get("warm_start") not in (None, "none"):
+        return None
     if sampler == "cost-aware":
         # It counts trainings, which are random but spread over the costs; refused trials between them are random too.
         trained = [trial.number for trial in trials if is_trained(trial)]
-        return trained[STARTUP - 1] + 1 if len(trained) >= STARTUP else len(trials)
+        return min(end, trained[STARTUP - 1] + 1) if len(trained) >= STARTUP else end
     blind = _BLIND.get(sampler)
-    return None if blind is None else int(min(blind(request.get("population", 20)), len(trials)))
+    return None if blind is None else int(min(blind(population), end))
 
 
 def read_evidence(study: Study) -> Evidence:

@@ -1,5 +1,6 @@
 """Counting by blocks gives what counting whole networks gives, without counting them."""
 
+import pickle
 import random
 from functools import partial
 
@@ -255,3 +256,26 @@ def test_networks_that_are_built_afterwards_are_real():
     module = build(ReplayTrial(choices))
     assert not any(tensor.is_meta for tensor in module.state_dict().values())
     assert module(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+
+
+def test_a_space_that_looks_into_its_modules_is_explored_whole():
+    def build(trial):
+        block = choose(trial, "width", {str(w): partial(nn.Conv2d, 3, w, 1) for w in WIDTHS})
+        # What is remembered of a block has no values: adding to its output fails.
+        assert torch.isfinite(block(torch.ones(1, 3, 8, 8)) + torch.ones(1)).all()
+        return nn.Sequential(block, nn.ReLU() if trial.suggest_categorical("relu", [True, False]) else nn.GELU())
+
+    counter = BlockCounter(build, (3, 8, 8))
+    for _ in range(3):
+        trial = RandomTrial(np.random.default_rng(0))
+        counter.walk(trial)
+        assert trial.params.keys() == {"width", "relu"}
+        assert counter(trial.params) == by_whole(build, trial.params, (3, 8, 8))
+
+
+def test_a_counter_can_be_pickled_and_counts_on():
+    counter = BlockCounter(partial(mobile, input_shape=(1, 16, 16)), (1, 16, 16))
+    chosen = draws(counter._build, 3)
+    expected = [counter(choices) for choices in chosen]
+    again = pickle.loads(pickle.dumps(counter))
+    assert [again(choices) for choices in chosen] == expected

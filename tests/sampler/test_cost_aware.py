@@ -1,5 +1,6 @@
 """The cost-aware sampler: Optuna's own cases, then what it promises of costs, limits, repeats and restarts."""
 
+import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
@@ -415,3 +416,46 @@ def test_plain_optuna_learns_the_choices_from_the_trials() -> None:
 
     study.optimize(objective, n_trials=15)
     assert len({key(trial) for trial in study.trials}) == 15
+
+
+def test_a_sampler_that_has_proposed_can_be_pickled() -> None:
+    sampler = make()
+    study = tower_study(sampler)
+    study.optimize(train, n_trials=8)
+    again = pickle.loads(pickle.dumps(sampler))
+    other = optuna.create_study(directions=["minimize"] * 2, sampler=again)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        other.set_metric_names(NAMES)
+    other.add_trials(study.trials)
+    for one in (study, other):
+        one.optimize(train, n_trials=1)
+    assert key(other.trials[8]) == key(study.trials[8])
+
+
+def test_networks_without_finite_costs_are_never_proposed() -> None:
+    networks = [{"n": n} for n in range(30)]
+    sampler = CostAwareSampler(
+        lambda p: {"macs": float("nan") if p["n"] % 3 else float(p["n"])}, networks=networks, objectives=NAMES
+    )
+    study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+    study.optimize(lambda t: (1 / (1 + t.suggest_int("n", 0, 29)), float(t.params["n"])), n_trials=9)
+    assert all(trial.params["n"] % 3 == 0 for trial in study.trials)
+
+
+def test_trials_outside_the_networks_do_not_count_as_known() -> None:
+    networks = [{"n": n} for n in range(30)]
+    sampler = CostAwareSampler(
+        lambda p: {"macs": float(p["n"])} if p["n"] < 30 else None, networks=networks, objectives=NAMES
+    )
+    study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+    for n in range(30, 38):
+        study.enqueue_trial({"n": n})
+    study.optimize(lambda t: (1 / (1 + t.suggest_int("n", 0, 40)), float(t.params["n"])), n_trials=16)
+    assert all(trial.params["n"] < 30 for trial in study.trials[8:])
+    assert sampler.foresight(study, "latency_ms") is None
+
+
+def test_what_is_to_be_gained_is_not_known_of_a_study_without_trials_and_space() -> None:
+    sampler = CostAwareSampler(lambda params: {"macs": float(params["depth"])}, startup=3)
+    assert sampler.expected_gain(tower_study(sampler)) is None

@@ -121,3 +121,23 @@ def test_a_study_of_other_networks_is_refused() -> None:
 def test_only_the_sampler_that_has_a_model_can_use_it() -> None:
     with pytest.raises(UsageError, match="warm start: expected sampler cost-aware, got tpe"):
         make_sampler("tpe", 0, experience=experience())
+
+
+@pytest.mark.parametrize("errors", ["maximised", "with a zero"])
+def test_help_is_told_in_any_unit(errors: str) -> None:
+    generator = np.random.default_rng(3)
+    networks = [sample(space, generator) for _ in range(16)]
+    truth = np.array([error_of(network) for network in networks])
+    losses = truth - 1.0 if errors == "maximised" else np.where(truth == truth.min(), 0.0, truth)
+    costs = np.column_stack([[cost_of(network)["macs"] for network in networks], truth])
+    assert helps(Encoding(networks, costs, {})(networks, costs), losses)
+
+
+def test_an_error_of_nothing_is_the_best_there_is() -> None:
+    known = experience()
+    perfect = Experience("old", known.networks, [0.0, *known.errors[1:]])
+    costs = lambda network: np.array([cost_of(network)["macs"]])  # noqa: E731
+    forecast = Forecast(perfect, costs, {})
+    assert len(forecast.networks) == 40
+    first = forecast(known.networks[0], costs(known.networks[0]))
+    assert first < Forecast(known, costs, {})(known.networks[0], costs(known.networks[0]))

@@ -1,7 +1,12 @@
+import threading
+from concurrent.futures import Future
+
+import optuna
 import pytest
 import toy
 
 from optnas.errors import UsageError
+from optnas.sampler import NothingToPropose
 from optnas.study import InProcess, SearchStopped, is_trained, run
 from optnas.study import ending as endings
 from optnas.study.ending import after, first_of, never, parse_duration, stagnant
@@ -83,3 +88,35 @@ def test_stagnation_is_a_share():
     assert Settings(until_stagnant=0.01).limit is None
     with pytest.raises(UsageError, match="until_stagnant: expected a share between 0 and 1, got 2"):
         Settings(until_stagnant=2)
+
+
+def test_stagnation_does_not_count_refusals():
+    study, gain = gains(0.001)
+    ending = stagnant(0.01, gain)
+    for _ in range(5):
+        study.tell(study.ask(), state=optuna.trial.TrialState.PRUNED)
+        assert ending(study) is None
+
+
+def test_a_sampler_without_proposals_lets_the_trainings_finish():
+    class Once(optuna.samplers.RandomSampler):
+        def sample_independent(self, study, trial, name, distribution):
+            if trial.number:
+                raise NothingToPropose("nothing is left")
+            return super().sample_independent(study, trial, name, distribution)
+
+    class Late(InProcess):
+        """Two slots, and what is submitted ends when somebody waits for it."""
+
+        slots = 2
+
+        def submit(self, function, job):
+            future = Future()
+            threading.Timer(0.2, lambda: future.set_result(function(job))).start()
+            return future
+
+    objective = toy.objective()
+    study = toy.study(objective, sampler=Once(seed=0))
+    with pytest.raises(SearchStopped, match="nothing is left"):
+        run(study, objective, Late(), 5)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL"]
