@@ -6,7 +6,9 @@ from optuna.trial import TrialState
 from torch import nn
 
 import optnas
+from optnas.errors import UsageError
 from optnas.study.search import Watcher, hypervolume_so_far
+from optnas.verdict.evidence import random_first
 
 QUICK = {"epochs": 1, "workers": 0, "train_images": 200}
 
@@ -106,3 +108,45 @@ def test_two_searches_of_one_study_at_once_are_refused():
 
     with coordinate("sqlite:///a.db", "digits"), pytest.raises(optnas.UsageError, match="another process"):
         optnas.search(storage="sqlite:///a.db", **QUICK)
+
+
+class Heard(Watcher):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def test_a_warm_start_and_what_it_refuses(tmp_path):
+    storage = f"sqlite:///{tmp_path}/warm.db"
+    optnas.search(space=small, study="source", trials=7, storage=storage, sampler="random", **QUICK)
+    warm = {"space": small, "study": "warm", "storage": storage, **QUICK}
+    result = optnas.search(warm_start="source", trials=3, **warm)
+    # Another sampler needs no warm start, and none is one of the words.
+    assert optnas.search(trials=4, sampler="random", **warm).settings.sampler == "random"
+    assert optnas.search(trials=5, warm_start="none", **warm).front
+    switched = optuna.load_study(study_name="warm", storage=storage).user_attrs["optnas:samplers"]
+    assert [(sampler, population) for _, sampler, population in switched] == [
+        ("cost-aware", 20), ("random", 20), ("cost-aware", 20),
+    ]  # fmt: skip
+    assert random_first(result.study) is None, "its first trials were not random"
+    # A source that is gone stops nobody who does not ask for it.
+    optuna.delete_study(study_name="source", storage=storage)
+    heard = Heard()
+    optnas.search(heard, trials=6, **warm)
+    assert "there is no study source any more: the search goes on without its warm start" in heard.lines
+    for name, words in (
+        ("source", "no study 'source' in the storage, it holds"),
+        ("warm", "another study than 'warm'"),
+    ):
+        with pytest.raises(UsageError, match=f"warm start: .*{words}"):
+            optnas.search(trials=7, warm_start=name, **warm)
+
+
+def test_a_warm_start_from_another_space_makes_no_study(tmp_path):
+    storage = f"sqlite:///{tmp_path}/warm.db"
+    optnas.search(space=small, study="source", trials=7, storage=storage, sampler="random", **QUICK)
+    with pytest.raises(UsageError, match="at least 6 trained networks of this space in study 'source', got 0 of "):
+        optnas.search(study="warm", warm_start="source", trials=2, storage=storage, **QUICK)
+    assert optuna.get_all_study_names(storage) == ["source"]

@@ -224,3 +224,15 @@ def test_other_objectives_are_refused(directions, names):
 def test_nothing_trained():
     with pytest.raises(UsageError, match="expected trained networks within its constraints, got none"):
         judge_study(make([]))
+
+
+def test_the_first_sampler_made_the_first_trials():
+    study = make(random_networks(30), request={"sampler": "cost-aware"})
+    study.set_user_attr("optnas:samplers", [[0, "random", 20], [8, "cost-aware", 20]])
+    assert random_first(study) == 8
+    study.set_user_attr("optnas:samplers", [[0, "cost-aware", 20], [8, "random", 20]])
+    assert random_first(study) == 5
+
+
+def test_after_a_warm_start_nothing_is_random():
+    assert random_first(make(random_networks(30), request={"sampler": "cost-aware", "warm_start": "other"})) is None
