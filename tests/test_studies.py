@@ -15,6 +15,7 @@ TINY = {
     "fashion_mobile": ["--data-root", str(FASHION), "--trials", "2", "--epochs", "1", "--train-images", "200"],
     "pruning_with_samplers": ["--table", str(TABLE), "--seeds", "1", "--trainings", "5"],
     "compare_samplers": ["--data", "digits", "--trials", "3", "--epochs", "1", "--seeds", "1"],
+    "surrogate_choice": ["--table", str(TABLE), "--cost", "pixel3_ms", "--trained", "10", "--draws", "1"],
     "pricing_speed": ["--networks", "3", "--sizes", "28"],
     "overhead": ["--trials", "3"],
     "suggestion_time": ["--finished", "4", "12", "--suggestions", "1"],
