@@ -122,6 +122,7 @@ def test_a_budget_out_of_reach_is_said_at_the_start_with_the_range(capsys, monke
     assert "5 proposals in a row brought no network to train" in output
 
 
+@pytest.mark.slow
 def test_a_sampler_that_knows_costs_says_so_before_anything_is_proposed(capsys, monkeypatch):
     monkeypatch.setattr("optnas.sampler.planner._APPROACHES", 2)
     assert main(["search", "--trials", "2", "--constraint", "params<=100", *QUICK]) == 2

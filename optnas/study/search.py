@@ -14,6 +14,7 @@ from optuna import Study
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
+from threadpoolctl import threadpool_limits
 
 from optnas.cost import (
     EXACT,
@@ -110,7 +111,8 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
     clock = after(parse_duration(settings.time)) if settings.time else never
     name = settings.study_name
     storage = open_storage(settings.storage)
-    with one_thread(), closing(watcher), coordinate(settings.storage, name):
+    # The sampler's small matrices too: a second thread of theirs takes a core from a worker and gains nothing.
+    with one_thread(), threadpool_limits(1), closing(watcher), coordinate(settings.storage, name):
         before = _attributes_before(storage, name)
         settings = settings_from(given, before.get("request"))
         objective = _objective(settings, before)
@@ -119,7 +121,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
         sampler = objective.sampler(settings.sampler, settings.population, experience, watcher.say)
         # Before the study is made: a space or a warm start that does not work leaves nothing behind.
         reference = before.get("reference") or _first_look(settings, objective, watcher)
-        if isinstance(sampler, CostAwareSampler):
+        if "request" not in before and isinstance(sampler, CostAwareSampler):
             sampler.prepare(optuna.create_study(directions=[StudyDirection.MINIMIZE] * len(objective.objectives)))
         study = open_study(
             storage,

@@ -101,6 +101,7 @@ def test_several_units_share_hyperparameters_only() -> None:
     np.testing.assert_allclose(both.predict(features[30:])[1], np.hstack([std, 3 * std]), rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_estimates_the_noise() -> None:
     features, choices, _ = features_of(200)
     noise = np.random.default_rng(1).normal(0, 0.3, 200)
