@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -287,10 +286,10 @@ class Objective:
     def explore(self, trial: BaseTrial) -> None:
         """Make all choices of a trial, those of its network and those of its training.
 
-        A space may refuse some choices by raising; what was chosen until then is what `foresee` refuses too.
+        Raises:
+            Whatever the space raises: it refuses the choices until then, and so does `foresee`.
         """
-        with suppress(Exception):
-            self._counter.walk(trial)
+        self._counter.walk(trial)
         self.task.suggest(trial)
 
     def foresee(self, choices: Choices) -> dict[str, float] | None:
@@ -397,10 +396,8 @@ def find_twin(study: Study, name: str, number: int) -> FrozenTrial | None:
         number: The trial that asks, which is not its own twin.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        known = trial.user_attrs.get(ATTRIBUTE + "fingerprint") == name
-        # A trial that was killed may have left a fingerprint, and was then refused.
-        known = known and (trial.state == TrialState.COMPLETE or ATTRIBUTE + "curve" in trial.user_attrs)
-        if known and trial.number != number and ATTRIBUTE + "repeat_of" not in trial.user_attrs:
+        # A trial that was killed may have left a fingerprint, and was then refused: that is no training.
+        if trial.user_attrs.get(ATTRIBUTE + "fingerprint") == name and trial.number != number and is_trained(trial):
             return trial
     return None
 

@@ -118,10 +118,11 @@ class CostAwareSampler(PlannedSampler):
         trial.number = len(study.get_trials(deepcopy=False))
         choices = self.infer_relative_search_space(study, trial)
         with self._lock:
-            if self._space is None and self._networks is None and self._choices != choices:
-                self._planner, self._choices = None, choices
-            if self._space is None and self._networks is None and not choices:
-                return None
+            if self._space is None and self._networks is None:
+                if not choices:
+                    return None
+                if self._choices != choices:
+                    self._planner, self._choices = None, choices
             try:
                 planner = self._planner_of(study)
                 planner.plan(study, trial, self._plans)

@@ -73,13 +73,13 @@ def limits_of(catalogue: Catalogue, history: History) -> Limits | None:
     return Limits(catalogue.features(rows[rows >= 0]), np.array(violations)[rows >= 0])
 
 
-def partly_known(history: History, names: Sequence[str], learned: int, signs: Array) -> Partly:
+def partly_known(history: History, names: Sequence[str], learned: int | None, signs: Array) -> Partly:
     """Trials without values, and what is known of them: costs that were measured, and how far they learned.
 
     Args:
         history: The study.
         names: Of its values.
-        learned: Which of them training tells.
+        learned: Which of them training tells; None if none of them is named so.
         signs: (k,) -1 where a value is maximised.
     """
     trials = [*history.stopped, *history.refused]
@@ -87,8 +87,9 @@ def partly_known(history: History, names: Sequence[str], learned: int, signs: Ar
     for row, trial in zip(losses, trials, strict=True):
         costs = trial.user_attrs.get(_COSTS, {})
         row[:] = signs * [costs.get(name, math.nan) for name in names]
-    losses[:, learned] = math.nan
-    losses[: len(history.stopped), learned] = history.last_errors
+    if learned is not None:
+        losses[:, learned] = math.nan
+        losses[: len(history.stopped), learned] = history.last_errors
     return trials, losses
 
 

@@ -14,6 +14,7 @@ from optuna.trial import BaseTrial, FrozenTrial
 from optnas.errors import UsageError
 from optnas.sampler.candidates import build_of
 from optnas.sampler.history import History, read_history, violation_of
+from optnas.sampler.measured import ERROR, partly_known
 from optnas.sampler.planned import PlannedSampler, unseen
 from optnas.sampler.seeded import derive_seed
 from optnas.space import Choices, crossover, mutate, sample
@@ -25,8 +26,6 @@ Indexes = NDArray[np.int64]
 
 #: How often a child has two parents (Deb et al. 2002, section IV).
 _CROSSOVER = 0.9
-#: What training learns and what it costs, as `optnas.objective` names and keeps them.
-_ERROR, _COSTS = "error", "optnas:costs"
 
 
 class NSGA2Sampler(PlannedSampler):
@@ -103,10 +102,10 @@ class _Members:
 def _members(history: History, study: Study, names: Sequence[str]) -> _Members:
     signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions])
     rows = list(zip(history.finished, history.losses, strict=True))
-    for trial, error in zip(history.stopped, history.last_errors, strict=True):
-        known = {**trial.user_attrs.get(_COSTS, {}), _ERROR: error}
-        if names and all(name in known for name in names):
-            rows.append((trial, signs * [known[name] for name in names]))
+    if names:
+        _, losses = partly_known(history, names, names.index(ERROR) if ERROR in names else None, signs)
+        # The stopped ones come first.
+        rows += [(trial, row) for trial, row in zip(history.stopped, losses, strict=False) if np.isfinite(row).all()]
     rows += [(trial, np.full(len(signs), np.nan)) for trial in history.refused]
     rows.sort(key=lambda row: row[0].number)
     trials = [trial for trial, _ in rows]

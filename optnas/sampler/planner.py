@@ -74,6 +74,8 @@ class Planner:
         self._forecast = None if experience is None else Forecast(experience, self._costs, self._distributions)
         self._experience, self._say = experience, say
         self._examined = 0
+        #: The costs of networks that were priced on the way to the limits, until the catalogue has them.
+        self._approached: dict[Key, Mapping[str, float] | None] = {}
         self._catalogue = self._open(first)
         self.judge: Judge | None = None
         """The one that chose the last plan; None where none was needed."""
@@ -191,7 +193,7 @@ class Planner:
         for _ in range(_APPROACHES):
             for network in added:
                 if key_of(network) not in networks:
-                    costs = self._cost_of(network)
+                    costs = self._approached[key_of(network)] = self._cost_of(network)
                     networks[key_of(network)] = network
                     beyond[key_of(network)] = math.inf if costs is None else excess(costs)
             nearest = sorted(beyond, key=beyond.__getitem__)
@@ -217,7 +219,8 @@ class Planner:
         return tuple(costs)
 
     def _price(self, network: Choices) -> tuple[Array, bool] | None:
-        costs = self._cost_of(network)
+        key = key_of(network)
+        costs = self._approached.pop(key) if key in self._approached else self._cost_of(network)
         if costs is None:
             return None
         values = np.array([costs[name] for name in self._cost_names], dtype=float)
@@ -242,6 +245,8 @@ class Planner:
         It is asked after 10 trainings, twice as many and so on, always of the first ones, so that a new process
         comes to the same decision.
         """
+        if self._forecast is None:
+            return
         learned = self._learned(history.losses.shape[1])
         count = max(_EXAMINED_FIRST, 2 * self._examined)
         ended = [trial.datetime_complete for trial in history.finished]

@@ -140,7 +140,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             watcher.start(study, settings)
             stopped = ""
             try:
-                run(study, objective, executor, settings.limit, watcher, _ending(settings, objective, clock))
+                run(study, objective, executor, settings.limit, watcher, _ending(settings, objective, sampler, clock))
             except SearchStopped as error:
                 stopped = str(error)
             _say_foresight(study, objective, sampler, watcher)
@@ -161,11 +161,11 @@ def hypervolume_so_far(study: Study) -> float | None:
     return hypervolume(losses.reshape(-1, len(names)), [reference[name] for name in names])
 
 
-def _ending(settings: Settings, objective: Objective, clock: Ending) -> Ending:
+def _ending(settings: Settings, objective: Objective, sampler: BaseSampler, clock: Ending) -> Ending:
     if settings.until_stagnant is None:
         return clock
     # Whoever proposes: the model of the cost-aware sampler tells what is still to be gained.
-    model = objective.sampler("cost-aware")
+    model = sampler if isinstance(sampler, CostAwareSampler) else objective.sampler("cost-aware")
     assert isinstance(model, CostAwareSampler)
     return first_of(clock, stagnant(settings.until_stagnant, model.expected_gain))
 

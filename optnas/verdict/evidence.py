@@ -19,7 +19,7 @@ from optnas.errors import UsageError
 from optnas.front import objective_names
 from optnas.objective import ATTRIBUTE, ERROR
 from optnas.sampler.cost_aware import STARTUP
-from optnas.sampler.history import read_history
+from optnas.sampler.history import read_history, violation_of
 from optnas.study import attribute, is_trained
 
 __all__ = ["Evidence", "random_first", "read_evidence"]
@@ -111,7 +111,7 @@ def read_evidence(study: Study) -> Evidence:
     finished = {t.number: float(loss) for t, loss in zip(history.finished, history.losses[:, column], strict=True)}
     expected = finished | extrapolated
     everything = study.get_trials(deepcopy=False)
-    trials = [t for t in everything if is_trained(t) and t.number in expected and _feasible(t)]
+    trials = [t for t in everything if is_trained(t) and t.number in expected and violation_of(t) == 0]
     if not any(trial.number in finished for trial in trials):
         raise UsageError(f"{where}: expected trained networks within its constraints, got none")
     constraints = parse_constraints(dict.fromkeys(key for trial in trials for key in trial.constraints))
@@ -147,10 +147,6 @@ def read_evidence(study: Study) -> Evidence:
         sum(map(len, curves)),
         max(whole, key=lambda length: (whole[length], length)),
     )
-
-
-def _feasible(trial: FrozenTrial) -> bool:
-    return all(violation <= 0 for violation in trial.constraints.values())
 
 
 def _costs(trial: FrozenTrial, names: Sequence[str]) -> dict[str, float]:
