@@ -25,7 +25,7 @@ from optnas.cost._operators import is_free
 from optnas.cost.macs import macs
 from optnas.cost.params import params
 from optnas.cost.size_bytes import size_bytes
-from optnas.space import Build, Choices, ReplayTrial, StubTrial
+from optnas.space import CHOSEN, Build, Choices, ReplayTrial, StubTrial
 from optnas.space.graph import fixed_seed
 
 __all__ = ["BLOCKWISE", "BlockCounter"]
@@ -37,7 +37,7 @@ _PLAIN = (int, float, complex, str, bytes, type(None), torch.dtype, torch.device
 #: Where a module that `choose` made keeps what is known of it.
 _BLOCK = "_optnas_block"
 #: What every module keeps for its own workings; the rest are its settings.
-_MACHINERY = frozenset(vars(nn.Module())) | {_BLOCK}
+_MACHINERY = frozenset(vars(nn.Module())) | {_BLOCK, CHOSEN}
 _HOOKS = tuple(name for name in _MACHINERY if name.endswith("_hooks"))
 #: What comparing values may raise: unknown types, an empty cell of a closure, a function that holds itself.
 _UNNAMED = (TypeError, ValueError, RecursionError)

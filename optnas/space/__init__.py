@@ -6,6 +6,7 @@ from optnas.space.fingerprint import fingerprint
 from optnas.space.load import SPACES, Build, Space, bind_space, load_space, space_name
 from optnas.space.mobile import mobile
 from optnas.space.stub import (
+    CHOSEN,
     Choices,
     RandomTrial,
     ReplayTrial,
@@ -18,6 +19,7 @@ from optnas.space.stub import (
 )
 
 __all__ = [
+    "CHOSEN",
     "SPACES",
     "Build",
     "Choices",

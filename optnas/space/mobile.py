@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -104,14 +105,15 @@ class _InvertedResidual(nn.Module):
     ) -> None:
         super().__init__()
         hidden = width_in * expansion
-        layers: list[nn.Module] = []
+        # By name, so that blocks with and without a part share the weights of the others.
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
         if expansion > 1:
-            layers.append(_conv(width_in, hidden, 1, activation=activation))
-        layers.append(_conv(hidden, hidden, kernel, stride, groups=hidden, activation=activation))
+            layers["expand"] = _conv(width_in, hidden, 1, activation=activation)
+        layers["filter"] = _conv(hidden, hidden, kernel, stride, groups=hidden, activation=activation)
         if squeeze:
-            layers.append(_SqueezeExcitation(hidden))
-        layers.append(_conv(hidden, width_out, 1))
-        self.main = nn.Sequential(*layers)
+            layers["squeeze"] = _SqueezeExcitation(hidden)
+        layers["project"] = _conv(hidden, width_out, 1)
+        self.main = nn.Sequential(layers)
         self.residual = stride == 1 and width_in == width_out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

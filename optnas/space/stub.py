@@ -25,6 +25,7 @@ from torch import nn
 from optnas.errors import UsageError
 
 __all__ = [
+    "CHOSEN",
     "Choices",
     "Grid",
     "RandomTrial",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 Choices = dict[str, Any]
+#: Under this attribute a module that `choose` built tells its choice and option, "block1.op=mb3_k3".
+CHOSEN = "_optnas_chosen"
 Build = Callable[[BaseTrial], object]
 
 
@@ -61,7 +64,10 @@ class StubTrial(BaseTrial):
 
     def choose(self, name: str, options: Mapping[str, Callable[[], nn.Module]]) -> nn.Module:
         """What `optnas.choose` does with this trial: suggest an option and build it."""
-        return self.build_option(options[self.suggest_categorical(name, list(options))])
+        option = self.suggest_categorical(name, list(options))
+        module = self.build_option(options[option])
+        module.__dict__[CHOSEN] = f"{name}={option}"
+        return module
 
     @staticmethod
     def build_option(builder: Callable[[], nn.Module]) -> nn.Module:

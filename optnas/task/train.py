@@ -121,7 +121,7 @@ def evaluate(module: nn.Module, images: Images, x: torch.Tensor, y: torch.Tensor
     module.eval()
     wrong = torch.zeros((), dtype=torch.int64, device=device)
     finite = torch.ones((), dtype=torch.bool, device=device)
-    with torch.inference_mode(), _autocast(device):
+    with torch.inference_mode(), autocast(device):
         for some_x, some_y in zip(torch.split(x, _EVAL_BATCH), torch.split(y, _EVAL_BATCH), strict=True):
             logits = module(normalise(some_x.to(device)))
             wrong += (logits.argmax(1) != some_y.to(device)).sum()
@@ -152,7 +152,7 @@ def _train(
     )
     optimizer = _optimizer(module, settings)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, _rise_and_fall(settings.epochs * batches.steps, settings.warmup)
+        optimizer, rise_and_fall(settings.epochs * batches.steps, settings.warmup)
     )
     curve: list[float] = []
     training_seconds = 0.0
@@ -160,7 +160,7 @@ def _train(
         epoch_start = time.perf_counter()
         module.train()
         for step, (x, y) in enumerate(batches.epoch(), 1):
-            with _autocast(device):
+            with autocast(device):
                 logits = module(x)
                 _check_shape(logits, (len(y), len(images.classes)))
                 loss = F.cross_entropy(logits, y, label_smoothing=settings.label_smoothing)
@@ -196,7 +196,7 @@ def _optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimi
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
-def _rise_and_fall(steps: int, warmup: float) -> Callable[[int], float]:
+def rise_and_fall(steps: int, warmup: float) -> Callable[[int], float]:
     """Factor of the learning rate at a step: linear to 1 in the warm-up, then linear to 0 at the end."""
     rise = max(1, round(warmup * steps))
     return lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise), 1.0)
@@ -208,6 +208,6 @@ def _check_shape(logits: torch.Tensor, expected: tuple[int, int]) -> None:
         raise UsageError(f"expected logits of shape {expected} (images, classes) from the network, got {got}")
 
 
-def _autocast(device: torch.device) -> torch.autocast:
+def autocast(device: torch.device) -> torch.autocast:
     """bfloat16 on CUDA alone: on a CPU it was slower than float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")

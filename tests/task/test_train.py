@@ -20,7 +20,7 @@ from optnas.task import (
     train_images,
 )
 from optnas.task.batches import Batches, Normalise
-from optnas.task.train import _optimizer, _rise_and_fall
+from optnas.task.train import _optimizer, rise_and_fall
 
 QUICK = TrainSettings(epochs=2, batch_size=64, lr=0.02, weight_decay=0.05)
 CPU = torch.device("cpu")
@@ -220,11 +220,11 @@ def test_logits_of_another_shape_are_refused(digits, network):
 
 
 def test_the_learning_rate_rises_and_falls_to_zero():
-    factor = _rise_and_fall(10, 0.2)
+    factor = rise_and_fall(10, 0.2)
     assert [factor(step) for step in range(11)] == pytest.approx(
         [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0]
     )
-    assert [_rise_and_fall(1, 0.2)(step) for step in range(2)] == [1, 0]
+    assert [rise_and_fall(1, 0.2)(step) for step in range(2)] == [1, 0]
 
 
 def test_batch_norm_and_biases_do_not_decay():

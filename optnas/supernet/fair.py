@@ -1,0 +1,84 @@
+"""Which networks train the shared weights: every option of every choice as often as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from torch import nn
+
+from optnas.space import Build, Choices, RandomTrial, StubTrial, options_of
+
+__all__ = ["FairPaths"]
+
+#: How often a network over the budget is drawn again. A tight budget is then met more often than without, and
+#: drawing never takes longer than the step of training that it is for.
+_DRAWS = 8
+
+
+class FairPaths:
+    """Draws networks whose options come equally often: strictly fair sampling of one path (FairNAS, Chu et al. 2021,
+    arXiv:1907.01845), for spaces with conditional choices too.
+
+    Each choice deals its options from a shuffled pack that is filled again when it is empty. So after any number of
+    networks the options of a choice that all networks make differ by one in how often they came.
+
+    Args:
+        build: The space.
+        generator: Of all draws.
+        excess: How far a network is over the budget, 0 if within, None if it does not work; such networks are drawn
+            again, and the options that they used go back.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        generator: np.random.Generator,
+        excess: Callable[[Choices], float | None] = lambda choices: 0.0,
+    ) -> None:
+        self._build, self._generator, self._excess = build, generator, excess
+        self._packs: dict[str, list[Any]] = {}
+
+    def draw(self) -> tuple[Choices, nn.Module]:
+        """The choices of the next network, and its module with fresh weights.
+
+        Raises:
+            Whatever the space raises, if it raised at every draw.
+        """
+        best: tuple[float, StubTrial, nn.Module, dict[str, list[Any]]] | None = None
+        trouble: Exception | None = None
+        for _ in range(_DRAWS):
+            packs = {name: list(pack) for name, pack in self._packs.items()}
+            trial = _FairTrial(packs, self._generator)
+            try:
+                module = self._build(trial)
+                over = self._excess(trial.params)
+            except Exception as error:
+                trouble = error
+                continue
+            if over is not None and (best is None or over < best[0]):
+                best = over, trial, module, packs
+            if over == 0:
+                break
+        if best is None:
+            raise trouble or ValueError(f"none of {_DRAWS} networks in a row can be priced")
+        _, trial, module, self._packs = best
+        return trial.params, module
+
+
+class _FairTrial(RandomTrial):
+    def __init__(self, packs: dict[str, list[Any]], generator: np.random.Generator) -> None:
+        super().__init__(generator)
+        self._packs = packs
+
+    def decide(self, name: str, distribution: BaseDistribution) -> Any:
+        options = options_of(distribution)
+        if options is None:
+            return super().decide(name, distribution)
+        key = f"{name} {distribution}"
+        pack = self._packs.get(key) or options
+        value = pack[int(self._generator.integers(len(pack)))]
+        self._packs[key] = [option for option in pack if option != value]
+        return value
