@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -219,6 +220,15 @@ class Objective:
             experience=experience,
             say=say,
         )
+
+    def variant(self, *, task: Task | None = None, pruner: Pruner | None = None) -> Objective:
+        """The same objective with another way to learn, or another pruner; what was priced stays known.
+
+        `task` has to have the input and the classes of this one's.
+        """
+        other = copy.copy(self)
+        other.task, other.pruner, other._finished = task or self.task, pruner or self.pruner, None
+        return other
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
         gate = self.admit(trial)

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Choices = dict[str, Any]
-#: Under this attribute a module that `choose` built tells its choice and option, "block1.op=mb3_k3".
+#: Under this attribute a module that `choose` built tells for which choice, and for which call of it: "block1.op#1".
 CHOSEN = "_optnas_chosen"
 Build = Callable[[BaseTrial], object]
 
@@ -56,6 +56,7 @@ class StubTrial(BaseTrial):
         self._distributions: dict[str, BaseDistribution] = {}
         self._user_attrs: dict[str, Any] = {}
         self._constraints: dict[str, float] = {}
+        self._calls: dict[str, int] = {}
         self._started = datetime.datetime.now()
 
     @abstractmethod
@@ -64,9 +65,9 @@ class StubTrial(BaseTrial):
 
     def choose(self, name: str, options: Mapping[str, Callable[[], nn.Module]]) -> nn.Module:
         """What `optnas.choose` does with this trial: suggest an option and build it."""
-        option = self.suggest_categorical(name, list(options))
-        module = self.build_option(options[option])
-        module.__dict__[CHOSEN] = f"{name}={option}"
+        module = self.build_option(options[self.suggest_categorical(name, list(options))])
+        self._calls[name] = self._calls.get(name, 0) + 1
+        module.__dict__[CHOSEN] = f"{name}#{self._calls[name]}"
         return module
 
     @staticmethod

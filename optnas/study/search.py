@@ -38,8 +38,11 @@ from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, parse_duration, stagnant
 from optnas.study.executor import Executor, InProcess, ProcessPool
+from optnas.study.one_shot import check_one_shot, one_shot
 from optnas.study.settings import Settings, settings_from
 from optnas.study.storage import coordinate, open_storage
+from optnas.study.supernet import image_task
+from optnas.supernet import SupernetDiverged
 from optnas.threads import one_thread
 
 __all__ = ["SearchResult", "Watcher", "hypervolume_so_far", "search"]
@@ -116,6 +119,9 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
         before = _attributes_before(storage, name)
         settings = settings_from(given, before.get("request"))
         objective = _objective(settings, before)
+        if settings.evaluator == "one-shot":
+            check_one_shot(settings)
+            image_task(objective)
         _say_skipped(settings, watcher)
         experience = _experience(settings, "warm_start" in given, storage, watcher)
         sampler = objective.sampler(settings.sampler, settings.population, experience, watcher.say)
@@ -140,6 +146,8 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             watcher.start(study, settings)
             stopped = ""
             try:
+                if settings.evaluator == "one-shot":
+                    study.sampler = _one_shot(study, objective, executor, settings, watcher) or sampler
                 run(study, objective, executor, settings.limit, watcher, _ending(settings, objective, sampler, clock))
             except SearchStopped as error:
                 stopped = str(error)
@@ -159,6 +167,18 @@ def hypervolume_so_far(study: Study) -> float | None:
     names = objective_names(study)
     losses = np.array([[network.values[name] for name in names] for network in front(study)])
     return hypervolume(losses.reshape(-1, len(names)), [reference[name] for name in names])
+
+
+def _one_shot(
+    study: Study, objective: Objective, executor: Executor, settings: Settings, watcher: Watcher
+) -> BaseSampler | None:
+    def clock(share: float) -> Ending:
+        return after(share * parse_duration(settings.time)) if settings.time else never
+
+    try:
+        return one_shot(study, objective, executor, settings, watcher, watcher.say, clock)
+    except SupernetDiverged as error:
+        raise UsageError(f"{error}; what was trained before is kept, a smaller lr may help") from None
 
 
 def _ending(settings: Settings, objective: Objective, sampler: BaseSampler, clock: Ending) -> Ending:

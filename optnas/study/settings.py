@@ -25,6 +25,7 @@ from optnas.task import ImageTask
 __all__ = ["Settings", "explanations", "settings_from"]
 
 
+EVALUATORS = ("training", "one-shot")
 _TRIALS = 40
 #: Not every setting is one of the study: how far to go and on how many processes is said anew by each call.
 _OF_THE_CALL = ("trials", "time", "until_stagnant", "workers", "storage")
@@ -51,6 +52,13 @@ class Settings:
     warm_start: str | None = None
     """A finished study in the same storage (other data, say, but networks of the same choices) from whose errors
     the cost-aware sampler guesses those of this one, until that proves no help; none for no such study."""
+    evaluator: str = "training"
+    """How networks are judged: training, or one-shot. That trains one supernet whose weights all networks share,
+    scores candidates with these, and trains the best from scratch."""
+    supernet_epochs: int | None = None
+    """Passes of the supernet's training over the images; by default six times the epochs of a network."""
+    candidates: int | None = None
+    """How many networks one-shot scores; by default 500, or as many as fit into the time."""
     pruner: str = "dominance"
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0
@@ -102,7 +110,18 @@ class Settings:
             parse_duration(self.time)
         if self.until_stagnant is not None and not 0 < self.until_stagnant < 1:
             raise UsageError(f"until_stagnant: expected a share between 0 and 1, got {self.until_stagnant}")
-        for name, least in (("trials", 1), ("population", 2), ("workers", 0), ("seed", 0)):
+        if self.evaluator not in EVALUATORS:
+            close = get_close_matches(self.evaluator, EVALUATORS, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"unknown evaluator {self.evaluator!r}: expected {' or '.join(EVALUATORS)}{hint}")
+        for name, least in (
+            ("trials", 1),
+            ("supernet_epochs", 1),
+            ("candidates", 1),
+            ("population", 2),
+            ("workers", 0),
+            ("seed", 0),
+        ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise UsageError(f"{name}: expected a whole number from {least}, got {value!r}")

@@ -1,0 +1,30 @@
+"""Weight sharing: one store of weights for all networks of a space."""
+
+from optnas.supernet.fair import FairPaths, largest_like
+from optnas.supernet.kendall import LEAST_TAU, Agreement, SupernetAudit, audit_scores
+from optnas.supernet.score import OneShotTask, inherit, recalibrate
+from optnas.supernet.shared import SharedTensors, shared_names
+from optnas.supernet.state import SupernetState, load_notes, load_state, save_state
+from optnas.supernet.train import Lesson, SupernetDiverged, Taught, teach
+
+__all__ = [
+    "LEAST_TAU",
+    "Agreement",
+    "FairPaths",
+    "Lesson",
+    "OneShotTask",
+    "SharedTensors",
+    "SupernetAudit",
+    "SupernetDiverged",
+    "SupernetState",
+    "Taught",
+    "audit_scores",
+    "inherit",
+    "largest_like",
+    "load_notes",
+    "load_state",
+    "recalibrate",
+    "save_state",
+    "shared_names",
+    "teach",
+]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import BaseTrial
 from torch import nn
 
 from optnas.space import Build, Choices, RandomTrial, StubTrial, options_of
 
-__all__ = ["FairPaths"]
+__all__ = ["FairPaths", "largest_like"]
 
 #: How often a network over the budget is drawn again. A tight budget is then met more often than without, and
 #: drawing never takes longer than the step of training that it is for.
@@ -26,7 +27,7 @@ class FairPaths:
     networks the options of a choice that all networks make differ by one in how often they came.
 
     Args:
-        build: The space.
+        build: The space, or what makes its choices.
         generator: Of all draws.
         excess: How far a network is over the budget, 0 if within, None if it does not work; such networks are drawn
             again, and the options that they used go back.
@@ -34,24 +35,29 @@ class FairPaths:
 
     def __init__(
         self,
-        build: Build,
+        build: Callable[[BaseTrial], Any],
         generator: np.random.Generator,
         excess: Callable[[Choices], float | None] = lambda choices: 0.0,
     ) -> None:
         self._build, self._generator, self._excess = build, generator, excess
         self._packs: dict[str, list[Any]] = {}
 
-    def draw(self) -> tuple[Choices, nn.Module]:
-        """The choices of the next network, and its module with fresh weights.
+    def draw(self, start: Mapping[str, Any] | None = None, freedom: float = 1.0) -> tuple[Choices, Any]:
+        """The choices of the next network, and what `build` made for them: its module with fresh weights.
+
+        Args:
+            start: A network to stay near.
+            freedom: The share of its choices that are drawn; the others are those of `start`, 0 to 1.
 
         Raises:
             Whatever the space raises, if it raised at every draw.
         """
-        best: tuple[float, StubTrial, nn.Module, dict[str, list[Any]]] | None = None
+        best: tuple[float, StubTrial, Any, dict[str, list[Any]]] | None = None
         trouble: Exception | None = None
         for _ in range(_DRAWS):
             packs = {name: list(pack) for name, pack in self._packs.items()}
-            trial = _FairTrial(packs, self._generator)
+            kept = {name: value for name, value in (start or {}).items() if self._generator.random() >= freedom}
+            trial = _FairTrial(packs, kept, self._generator)
             try:
                 module = self._build(trial)
                 over = self._excess(trial.params)
@@ -69,16 +75,30 @@ class FairPaths:
 
 
 class _FairTrial(RandomTrial):
-    def __init__(self, packs: dict[str, list[Any]], generator: np.random.Generator) -> None:
-        super().__init__(generator)
+    def __init__(self, packs: dict[str, list[Any]], kept: Mapping[str, Any], generator: np.random.Generator) -> None:
+        super().__init__(generator, kept)
         self._packs = packs
 
     def decide(self, name: str, distribution: BaseDistribution) -> Any:
         options = options_of(distribution)
-        if options is None:
+        if options is None or name in self._parent:
             return super().decide(name, distribution)
         key = f"{name} {distribution}"
         pack = self._packs.get(key) or options
         value = pack[int(self._generator.integers(len(pack)))]
         self._packs[key] = [option for option in pack if option != value]
         return value
+
+
+class _LargestTrial(RandomTrial):
+    def decide(self, name: str, distribution: BaseDistribution) -> Any:
+        if isinstance(distribution, CategoricalDistribution):
+            return super().decide(name, distribution)
+        return distribution.high  # type: ignore[attr-defined]
+
+
+def largest_like(build: Build, choices: Mapping[str, Any], generator: np.random.Generator) -> tuple[Choices, nn.Module]:
+    """The network with the same categories and the greatest numbers: its weights hold those of narrower ones."""
+    trial = _LargestTrial(generator, choices)
+    module = build(trial)
+    return trial.params, module

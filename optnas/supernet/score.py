@@ -23,7 +23,7 @@ from optnas.threads import one_thread
 __all__ = ["OneShotTask", "inherit", "recalibrate"]
 
 #: Training images that tell batch norm its statistics, and how many at a time.
-_RECALIBRATION, _BATCH = 1024, 256
+_RECALIBRATION, _BATCH = 512, 128
 
 
 @dataclass(frozen=True)

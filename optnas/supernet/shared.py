@@ -1,10 +1,11 @@
 """One store of weights for all networks of a space: those of a network are slices of it.
 
 A space is a function that builds one network. So the supernet is no network but what all of them share: a tensor
-for each weight by name, as large as the largest network needs it. A network takes the leading part of each of its
-weights (a narrow layer the first channels of a wide one: Yu et al. 2019, arXiv:1812.08928; Cai et al. 2020,
-arXiv:1908.09791), is run as it would be on its own, and gives them back. Every option of every choice is held, one
-path is active (Guo et al. 2020, arXiv:1904.00420), and whatever a space does in Python between its choices works.
+for each weight by name, as large as the largest network needs it. A network takes its part of each of its weights (a
+narrow layer the first channels of a wide one: Yu et al. 2019, arXiv:1812.08928; a small kernel the middle of a large
+one: Cai et al. 2020, arXiv:1908.09791), is run as it would be on its own, and gives them back. Every option of every
+choice is held, one path is active (Guo et al. 2020, arXiv:1904.00420), and whatever a space does in Python between
+its choices works.
 """
 
 from __future__ import annotations
@@ -23,38 +24,38 @@ __all__ = ["SharedTensors", "shared_names"]
 def shared_names(module: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters of a network that a `StubTrial` built, by the names under which networks share them.
 
-    In a module that `choose` built the name begins with the choice and the option, wherever the module stands:
-    "block1.op=mb3_k3#1/main.0.weight 3x3", where 1 counts the modules that this choice has built. Elsewhere it is
-    the path in the network. The kernel's size is a part of the name, so that only widths are sliced.
+    In a module that `choose` built the name begins with the choice, wherever the module stands: in
+    "block1.op#1/main.filter.0.weight Conv2d 4d" the 1 counts the calls of this choice. So options share what they
+    have in parts of the same name and kind, whatever their widths and kernels, and hold apart what differs. Elsewhere
+    the name is the path in the network.
     """
-    return dict(_named(module, "", {}, set()))
+    return dict(_named(module, "", set()))
 
 
-def _named(
-    module: nn.Module, prefix: str, counts: dict[str, int], seen: set[int]
-) -> Iterator[tuple[str, nn.Parameter]]:
+def _named(module: nn.Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, nn.Parameter]]:
     if id(module) in seen:
         return
     seen.add(id(module))
-    chosen = module.__dict__.get(CHOSEN)
-    if chosen is not None:
-        counts[chosen] = counts.get(chosen, 0) + 1
-        prefix = f"{chosen}#{counts[chosen]}/"
+    if CHOSEN in module.__dict__:
+        prefix = f"{module.__dict__[CHOSEN]}/"
     for key, parameter in module._parameters.items():
         if parameter is not None and id(parameter) not in seen:
             seen.add(id(parameter))
-            yield f"{prefix}{key} {_kernel(parameter)}", parameter
+            yield f"{prefix}{key} {_kind(module, parameter)}", parameter
     for key, child in module._modules.items():
         if child is not None:
-            yield from _named(child, f"{prefix}{key}.", counts, seen)
+            yield from _named(child, f"{prefix}{key}.", seen)
 
 
-def _kernel(parameter: Tensor) -> str:
-    return "x".join(map(str, parameter.shape[2:])) if parameter.ndim > 2 else f"{parameter.ndim}d"
+def _kind(module: nn.Module, parameter: Tensor) -> str:
+    """What weights must have in common to be parts of one: all but their sizes."""
+    dilation = getattr(module, "dilation", 1)
+    spread = "" if set(dilation if isinstance(dilation, tuple) else (dilation,)) == {1} else f" dilated {dilation}"
+    return f"{type(module).__name__} {parameter.ndim}d{spread}"
 
 
 class SharedTensors:
-    """Tensors by name, of which networks take leading parts: of (64, 32, 3, 3), say, [:48, :16].
+    """Tensors by name, of which networks take parts: of (64, 32, 7, 7), say, [:48, :16, 2:5, 2:5].
 
     Args:
         tensors: What it holds from the start.
@@ -97,6 +98,8 @@ class SharedTensors:
 
 
 def _part(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """The first channels, and the middle of the kernel."""
     for dimension, size in enumerate(shape):
-        tensor = tensor.narrow(dimension, 0, size)
+        start = (tensor.shape[dimension] - size) // 2 if dimension >= 2 else 0
+        tensor = tensor.narrow(dimension, start, size)
     return tensor

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -69,7 +70,7 @@ def load_state(path: str | Path, device: torch.device | str = "cpu") -> Supernet
     return SupernetState(weights, means, squares, kinds["count"])
 
 
-def load_notes(path: str | Path) -> dict[str, object]:
+def load_notes(path: str | Path) -> dict[str, Any]:
     """The plain values that were saved beside a state; raises `UsageError` as `load_state`."""
     try:
         with safe_open(path, "pt") as file:
@@ -82,13 +83,11 @@ def average(states: Sequence[SupernetState]) -> SupernetState:
     """The mean of states that several workers reached from one (local SGD: Stich 2019, arXiv:1805.09767)."""
     if len(states) == 1:
         return states[0]
-    return SupernetState(
-        *(SharedTensors(_mean([getattr(state, kind).tensors for state in states])) for kind in _KINDS),
-        _mean([state.counts for state in states]),
+    weights, means, squares = (
+        SharedTensors(_mean([getattr(state, kind).tensors for state in states]))
+        for kind in ("weights", "means", "squares")
     )
-
-
-_KINDS = ("weights", "means", "squares")
+    return SupernetState(weights, means, squares, _mean([state.counts for state in states]))
 
 
 def _mean(all_tensors: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

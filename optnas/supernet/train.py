@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.optim.adamw import adamw
 
 from optnas.space import Build, ReplayTrial
-from optnas.supernet.shared import SharedTensors, shared_names
+from optnas.supernet.shared import shared_names
 from optnas.supernet.state import SupernetState, load_state, save_state
 from optnas.task import ImageTask
 from optnas.task.batches import Batches
@@ -112,7 +112,8 @@ def _steps(
             some = batches.epoch()
             batch = next(some)
         x, y = batch
-        module = lesson.build(ReplayTrial(choices)).to(device, memory_format=torch.channels_last).train()
+        module = lesson.build(ReplayTrial(choices)).train()
+        module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters = optimizer.lend(module)
         with autocast(device):
             loss = F.cross_entropy(module(x), y, label_smoothing=settings.label_smoothing)

@@ -1,0 +1,236 @@
+"""A search by shared weights: train them once, score many networks with them, train the best from scratch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
+
+from optnas.errors import UsageError
+from optnas.front import networks
+from optnas.objective import ATTRIBUTE, ERROR, Job, Objective, is_trained, run_job
+from optnas.prune import NoPruner
+from optnas.sampler import Experience, derive_seed
+from optnas.sampler.history import violation_of
+from optnas.sampler.nsga2 import survivors
+from optnas.sampler.ranked import RankedSampler
+from optnas.space import Choices, space_name
+from optnas.study.coordinator import Event, SearchStopped, run
+from optnas.study.create import attribute, open_study
+from optnas.study.ending import Ending, never, parse_duration
+from optnas.study.executor import Executor
+from optnas.study.settings import Settings
+from optnas.study.storage import sqlite_path
+from optnas.study.supernet import Supernet, image_task, train_supernet
+from optnas.supernet import FairPaths, OneShotTask, SupernetAudit, audit_scores
+
+__all__ = ["audit_supernet", "best_scored", "check_one_shot", "one_shot", "supernet_path"]
+
+Say = Callable[[str], None]
+
+#: Networks that are trained from scratch before shared weights are believed, if the search trains three times as
+#: many; they are results as well.
+AUDITED, _FEWEST = 10, 4
+#: How many networks are scored by shared weights.
+CANDIDATES = 500
+#: The shares of a search's time after which shared weights are trained, and networks scored.
+_TRAINING, _SCORING = 0.35, 0.6
+
+
+def one_shot(
+    study: Study,
+    objective: Objective,
+    executor: Executor,
+    settings: Settings,
+    watcher: Callable[[Event], None],
+    say: Say,
+    clock: Callable[[float], Ending] = lambda share: never,
+) -> BaseSampler | None:
+    """Prepare a search by shared weights; what it trains from then on is proposed by the sampler returned.
+
+    The weights are trained, then compared with some trainings from scratch, which are trials of the study. If they
+    agree, the study's sampler proposes networks that are scored with these weights in a study of their own, and the
+    best of them are proposed. Whatever was done before a kill is not done again.
+
+    Args:
+        clock: What ends scoring after a share of the time.
+
+    Returns:
+        None where shared weights mislead.
+
+    Raises:
+        UsageError: As `train_supernet`.
+        SupernetDiverged: As `train_supernet`.
+    """
+    path = supernet_path(settings.storage, study.study_name, objective)
+    seconds = parse_duration(settings.time) * _TRAINING if settings.time else None
+    supernet = train_supernet(objective, executor, path, passes=settings.supernet_epochs, seconds=seconds, say=say)
+    say(f"shared weights: {supernet}")
+    known = attribute(study, "supernet_audit") or {}
+    if known.get("digest") != supernet.digest:
+        count = AUDITED if settings.limit is None else min(AUDITED, max(_FEWEST, settings.limit // 3))
+        say(f"shared weights: {count} networks are trained from scratch to see if these can be trusted")
+        audit = audit_supernet(study, objective.variant(pruner=NoPruner()), executor, supernet, count, watcher)
+        known = {"digest": supernet.digest, "trusted": audit.trusted, "sentence": str(audit), **asdict(audit)}
+        study.set_user_attr(ATTRIBUTE + "supernet_audit", known)
+    say(known["sentence"])
+    if not known["trusted"]:
+        say(f"the search goes on without them, by {settings.sampler} and training from scratch")
+        return None
+    scored = _scores_of(study, objective, supernet, settings)
+    candidates = settings.candidates or CANDIDATES
+    _score_networks(scored, _one_shot_objective(objective, supernet), executor, candidates, say, clock(_SCORING))
+    if settings.sampler == "cost-aware":
+        # Its model learns from the trainings how far to believe the scores.
+        trained = networks(scored)
+        experience = Experience(
+            scored.study_name, [dict(one.choices) for one in trained], [one.error for one in trained]
+        )
+        return objective.sampler("cost-aware", settings.population, experience, say)
+    return RankedSampler(best_scored(scored), objective.explore, objective.seed)
+
+
+def check_one_shot(settings: Settings) -> None:
+    """Refuse a search by shared weights that cannot be one.
+
+    Raises:
+        UsageError: If so few trainings are asked for that nothing is left after the audit.
+    """
+    if settings.limit is not None and settings.limit <= _FEWEST:
+        raise UsageError(
+            f"evaluator one-shot: expected more than {_FEWEST} trials, as so many are trained from scratch to see if "
+            f"shared weights can be trusted, got {settings.limit}"
+        )
+
+
+def supernet_path(storage: str, study_name: str, objective: Objective) -> Path:
+    """Where the shared weights of a study are: in a folder beside its storage, a file for each way to make them."""
+    path = sqlite_path(storage)
+    folder = Path("optnas-supernets") if path is None else path.with_name(f"{path.name}-supernets")
+    identity = repr(sorted(image_task(objective).describe().items())) + repr(sorted(map(str, objective.constraints)))
+    digest = hashlib.blake2b(f"{objective.seed} {identity}".encode(), digest_size=4).hexdigest()
+    return folder / f"{study_name.replace(os.sep, '_')}-{digest}.safetensors"
+
+
+def _one_shot_objective(objective: Objective, supernet: Supernet) -> Objective:
+    task = OneShotTask(image_task(objective), supernet.path, supernet.digest)
+    return objective.variant(task=task, pruner=NoPruner())
+
+
+def _score_networks(
+    study: Study, objective: Objective, executor: Executor, candidates: int, say: Say, ending: Ending
+) -> None:
+    def watch(event: Event) -> None:
+        if event.kind == "trained":
+            scored = sum(map(is_trained, study.get_trials(deepcopy=False)))
+            if scored % max(1, candidates // 5) == 0:
+                say(f"shared weights: {scored} of {candidates} networks scored")
+
+    try:
+        run(study, objective, executor, candidates, watch, ending)
+    except SearchStopped as stopped:
+        say(f"shared weights: scoring ended, {stopped}")
+
+
+def best_scored(study: Study) -> list[Choices]:
+    """The networks of a study in the order in which to train them: rank by rank, the most different first."""
+    scored = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if is_trained(trial)]
+    losses = np.array([trial.values for trial in scored], dtype=float).reshape(len(scored), -1)
+    violations = np.array([violation_of(trial) for trial in scored])
+    return [scored[index].params for index in survivors(losses, violations, len(scored))]
+
+
+def audit_supernet(
+    study: Study,
+    objective: Objective,
+    executor: Executor,
+    supernet: Supernet,
+    count: int,
+    watch: Callable[[Event], None] = lambda event: None,
+) -> SupernetAudit:
+    """Train some networks from scratch, as trials of `study`, and compare with their scores by shared weights.
+
+    They are drawn fairly from those that meet the budget; those that the study has trained are not trained again.
+
+    Args:
+        study: For the trainings. A study that was stopped goes on.
+        objective: Of the study, without a pruner: a training that was stopped tells too little.
+
+    Raises:
+        UsageError: If fewer than 4 could be trained.
+    """
+    sample = _sample(objective, count)
+    sampler, study.sampler = study.sampler, RankedSampler(sample, objective.explore, objective.seed)
+    try:
+        missing = sum(_trained(study, choices) is None for choices in sample)
+        so_far = sum(map(is_trained, study.get_trials(deepcopy=False)))
+        run(study, objective, executor, so_far + missing, watch)
+    finally:
+        study.sampler = sampler
+    errors = {index: _trained(study, choices) for index, choices in enumerate(sample)}
+    known = [index for index, error in errors.items() if error is not None]
+    scores = _scores(objective, executor, supernet, [sample[index] for index in known])
+    macs = [(objective.foresee(sample[index]) or {"macs": 0.0})["macs"] for index in known]
+    return audit_scores(scores, [errors[index] or 0.0 for index in known], macs)
+
+
+def _sample(objective: Objective, networks: int) -> list[Choices]:
+    def excess(choices: Choices) -> float | None:
+        costs = objective.foresee(choices)
+        return None if costs is None else objective.excess(costs)
+
+    paths = FairPaths(objective.build, np.random.default_rng([objective.seed, 4]), excess)
+    drawn: list[Choices] = []
+    for _ in range(20 * networks):
+        choices, _ = paths.draw()
+        if choices not in drawn:
+            drawn.append(choices)
+        if len(drawn) == networks:
+            break
+    return drawn
+
+
+def _trained(study: Study, choices: Mapping[str, Any]) -> float | None:
+    """The error of a network that a study has trained to the end."""
+    names = study.metric_names
+    error = names.index(ERROR) if names and ERROR in names else 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if trial.params == dict(choices):
+            return float(trial.values[error])
+    return None
+
+
+def _scores(objective: Objective, executor: Executor, supernet: Supernet, networks: Sequence[Choices]) -> list[float]:
+    task = OneShotTask(image_task(objective), supernet.path, supernet.digest)
+    jobs = [
+        Job(index, objective.build, choices, task, derive_seed(objective.seed, index), {})
+        for index, choices in enumerate(networks)
+    ]
+    outcomes = [executor.submit(run_job, job) for job in jobs]
+    return [float(outcome.result().error) for outcome in outcomes]
+
+
+def _scores_of(study: Study, objective: Objective, supernet: Supernet, settings: Settings) -> Study:
+    """The study of the scores, beside the study of the trainings."""
+    scoring = _one_shot_objective(objective, supernet)
+    return open_study(
+        study._storage,
+        f"{study.study_name} one-shot {supernet.digest[:6]}",
+        scoring.objectives,
+        {
+            "task": scoring.task.describe(),
+            "space": {"name": space_name(settings.space)},
+            "objectives": list(scoring.objectives),
+            "constraints": sorted(map(str, scoring.constraints)),
+            "seed": scoring.seed,
+        },
+        scoring.sampler(settings.sampler, settings.population),
+    )

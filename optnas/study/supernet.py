@@ -1,0 +1,247 @@
+"""The shared weights of a study: trained by its workers, kept in a file from which training goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from optnas.errors import UsageError
+from optnas.objective import Objective
+from optnas.sampler import derive_seed
+from optnas.space import Choices
+from optnas.space.graph import fixed_seed
+from optnas.study.executor import Executor
+from optnas.supernet import FairPaths, Lesson, SupernetState, Taught, largest_like, load_notes, save_state, teach
+from optnas.supernet.shared import shared_names
+from optnas.supernet.state import average, load_state
+from optnas.task import ImageTask
+
+__all__ = ["Supernet", "image_task", "train_supernet"]
+
+#: Networks that are looked at to know which weights there are, and as many of their kind at full width.
+_LOOKS = 64
+#: Steps of a worker between two averagings: short enough that the copies stay close.
+_LESSON_STEPS = 24
+#: The share of the steps in which the networks move away from the first one.
+_WIDENING = 0.8
+#: Passes over the training images, in epochs of a training from scratch.
+PASSES = 6
+#: Weights, averages and a copy while they are read may take this share of the memory.
+_SHARE_OF_MEMORY = 0.25
+
+
+@dataclass(frozen=True)
+class Supernet:
+    """Shared weights that are trained."""
+
+    path: str
+    """The file."""
+    digest: str
+    """16 hexadecimal digits of its content."""
+    weights: int
+    """How many numbers all networks share."""
+    size_bytes: int
+    """In memory while they are trained: with the averages of the optimizer."""
+    steps: int
+    """Steps of training, of all workers."""
+    images: int
+    """Images seen in them."""
+    seconds: float
+    """Wall time."""
+    peak_memory_bytes: int | None
+    """Of the largest worker."""
+
+    def __str__(self) -> str:
+        memory = "" if self.peak_memory_bytes is None else f", at most {self.peak_memory_bytes / 1e6:.0f} MB a process"
+        return (
+            f"{self.weights / 1e6:.2f} M shared weights ({self.size_bytes / 1e6:.0f} MB with the optimizer's) "
+            f"trained on {self.images} images in {self.seconds:.0f} s{memory}"
+        )
+
+
+def image_task(objective: Objective) -> ImageTask:
+    """The task of an objective, if weights can be shared in it.
+
+    Raises:
+        UsageError: If it is not an `ImageTask`, or its networks choose how they are trained.
+    """
+    task = objective.task
+    if not isinstance(task, ImageTask):
+        raise UsageError(f"shared weights: expected an ImageTask, got {type(task).__name__}")
+    if task.tune:
+        raise UsageError(
+            f"shared weights: expected one training for all networks, got tune {','.join(task.tune)}: leave it out"
+        )
+    return task
+
+
+def train_supernet(
+    objective: Objective,
+    executor: Executor,
+    path: Path,
+    *,
+    passes: int | None = None,
+    seconds: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Supernet:
+    """Train the weights that the networks of a space share, or go on where the file at `path` stands.
+
+    Each step trains one network that meets the budget, drawn fairly. The first is the largest; they move away from
+    it as training goes on (progressive shrinking, Cai et al. 2020), which from the start would teach little. The
+    workers' copies are averaged every few steps.
+
+    Args:
+        objective: Tells the space, the task, the budget and the seed.
+        executor: Trains; all its slots are used.
+        path: Of the file; half a training is kept there if it is killed.
+        passes: Over the training images; by default six times the epochs of a training.
+        seconds: Plan for no more than these.
+        say: Told what is done.
+
+    Raises:
+        UsageError: If the space cannot be shared or is too large to hold, or a network fails.
+        SupernetDiverged: If a loss is not finite.
+    """
+    task = image_task(objective)
+    settings, images = task.settings, len(task.images.train_y)
+    # Half of the batch of a single network: more steps for the same images.
+    batch = max(8, settings.batch_size // 2)
+    lessons = replace(task, batch_size=batch, lr=settings.lr)
+    passes = passes or PASSES * settings.epochs
+    total = max(1, math.ceil(passes * images / batch / executor.slots))
+    notes = dict(load_notes(path)) if path.exists() else {}
+    if not notes:
+        notes = _begin(objective, path, total)
+        say(f"shared weights: {_count(notes['weights'])} weights, {notes['size_bytes'] / 1e6:.0f} MB; "
+            f"{total * executor.slots} steps of {batch} images")  # fmt: skip
+    elif notes["steps"] < notes["total"]:
+        say(f"shared weights: going on at step {notes['steps']} of {notes['total']}")
+    began, done_before = time.perf_counter(), notes["steps"]
+    while notes["steps"] < notes["total"]:
+        _round(objective, executor, lessons, path, notes)
+        spent = time.perf_counter() - began
+        if seconds is not None:
+            pace = spent / (notes["steps"] - done_before)
+            reachable = done_before + math.floor(seconds / pace)
+            notes["total"] = max(notes["steps"], min(notes["total"], reachable))
+    if done_before < notes["steps"]:
+        # The plan may have become shorter since the file was written.
+        save_state(load_state(path), path, notes)
+    return Supernet(
+        str(path),
+        hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest(),
+        notes["weights"],
+        notes["size_bytes"],
+        notes["steps"] * notes["workers"],
+        notes["images"],
+        notes["seconds"],
+        notes["peak_memory_bytes"],
+    )
+
+
+def _begin(objective: Objective, path: Path, total: int) -> dict[str, Any]:
+    """Write weights that hold those of all networks, as each network would begin with."""
+    generator = np.random.default_rng([objective.seed, 0])
+    paths, state = FairPaths(objective.build, generator), SupernetState()
+    largest: tuple[float, Choices] | None = None
+    limit = _SHARE_OF_MEMORY * _memory_bytes()
+    with fixed_seed():
+        for _ in range(_LOOKS):
+            choices, narrow = _drawn(paths)
+            _, wide = largest_like(objective.build, choices, generator)
+            for module in (narrow, wide):
+                for name, parameter in shared_names(module).items():
+                    state.weights.fit(name, parameter)
+            # Twice more for the averages.
+            size_bytes = 3 * state.weights.size_bytes
+            if size_bytes > limit:
+                raise UsageError(
+                    f"shared weights: expected a space whose weights fit into {limit / 1e9:.1f} GB, a quarter of the "
+                    f"memory, got more than {size_bytes / 1e9:.1f} GB with the optimizer's averages"
+                )
+            costs = objective.foresee(choices)
+            within = costs is not None and objective.excess(costs) == 0
+            if costs is not None and (largest is None or (within, costs["macs"]) > largest[0]):  # type: ignore[operator]
+                largest = (within, costs["macs"]), choices  # type: ignore[assignment]
+    if largest is None:
+        raise UsageError(f"shared weights: none of {_LOOKS} random networks of the space works")
+    if not state.weights.tensors:
+        raise UsageError("shared weights: the networks of the space have no weights")
+    weights = sum(tensor.numel() for tensor in state.weights.tensors.values())
+    notes = {
+        "steps": 0, "total": total, "images": 0, "seconds": 0.0, "workers": 1, "peak_memory_bytes": None,
+        "weights": weights, "size_bytes": size_bytes, "start": largest[1],
+    }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_state(state, path, notes)
+    return notes
+
+
+def _round(objective: Objective, executor: Executor, task: ImageTask, path: Path, notes: dict[str, Any]) -> None:
+    """One lesson for each worker, and the mean of what they learned."""
+    began = time.perf_counter()
+    first, total = notes["steps"], notes["total"]
+    count = min(_LESSON_STEPS, total - first)
+    after = [path.with_name(f"{path.name}.{slot}") for slot in range(executor.slots)]
+    futures: list[Future[Taught]] = []
+    for slot, file in enumerate(after):
+        seed = derive_seed(objective.seed, first * executor.slots + slot)
+        networks = _networks(objective, np.random.default_rng(seed), notes, count)
+        lesson = Lesson(objective.build, task, networks, str(path), str(file), first, total, seed)
+        futures.append(executor.submit(teach, lesson))
+    taught = [future.result() for future in futures]
+    notes["steps"] += count
+    notes["workers"] = executor.slots
+    notes["images"] += sum(one.images for one in taught)
+    notes["seconds"] = round(notes["seconds"] + time.perf_counter() - began, 2)
+    peaks = [one.peak_memory_bytes for one in taught if one.peak_memory_bytes]
+    notes["peak_memory_bytes"] = max([*peaks, notes["peak_memory_bytes"] or 0]) or None
+    save_state(average([load_state(file) for file in after]), path, notes)
+    for file in after:
+        file.unlink(missing_ok=True)
+
+
+def _networks(
+    objective: Objective, generator: np.random.Generator, notes: Mapping[str, Any], count: int
+) -> Sequence[Choices]:
+    def excess(choices: Choices) -> float | None:
+        costs = objective.foresee(choices)
+        return None if costs is None else objective.excess(costs)
+
+    paths = FairPaths(objective.explore, generator, excess)
+    with fixed_seed():
+        return [
+            _drawn(paths, notes["start"], (notes["steps"] + step) / (_WIDENING * notes["total"]))[0]
+            for step in range(count)
+        ]
+
+
+def _drawn(paths: FairPaths, start: Choices | None = None, freedom: float = 1.0) -> tuple[Choices, torch.nn.Module]:
+    try:
+        return paths.draw(start, freedom)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise UsageError(
+            f"shared weights: the space raised for each network that was drawn: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _count(weights: int) -> str:
+    return f"{weights / 1e6:.2f} M" if weights >= 1e5 else str(weights)
+
+
+def _memory_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 8e9
