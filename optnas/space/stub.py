@@ -67,7 +67,8 @@ class StubTrial(BaseTrial):
         """What `optnas.choose` does with this trial: suggest an option and build it."""
         module = self.build_option(options[self.suggest_categorical(name, list(options))])
         self._calls[name] = self._calls.get(name, 0) + 1
-        module.__dict__[CHOSEN] = f"{name}#{self._calls[name]}"
+        if isinstance(module, nn.Module):
+            module.__dict__[CHOSEN] = f"{name}#{self._calls[name]}"
         return module
 
     @staticmethod

@@ -31,7 +31,7 @@ def study_names(storage: BaseStorage) -> list[str]:
 
 
 def find_study(storage: BaseStorage, name: str | None, where: str) -> Study:
-    """The study called `name`; without a name the only one that there is.
+    """The study called `name`; without a name the only one that there is, those that belong to it aside.
 
     Raises:
         UsageError: If there is none of that name, or several and no name.
@@ -39,6 +39,9 @@ def find_study(storage: BaseStorage, name: str | None, where: str) -> Study:
     names = study_names(storage)
     if not names:
         raise UsageError(f"storage {where}: there is no study in it yet")
+    if name is None and len(names) > 1:
+        belong = {one.study_name for one in storage.get_all_studies() if ATTRIBUTE + "part_of" in one.user_attrs}
+        names = [one for one in names if one not in belong] or names
     if name is None and len(names) > 1:
         raise UsageError(f"storage {where} holds several studies: choose one with --study: {', '.join(names)}")
     if name is not None and name not in names:
@@ -52,6 +55,7 @@ def open_study(
     objectives: Sequence[str],
     settings: Mapping[str, Any],
     sampler: BaseSampler | None,
+    part_of: str | None = None,
 ) -> Study:
     """The study called `name`, made if there is none, with what it searches written into it.
 
@@ -62,6 +66,7 @@ def open_study(
         settings: Plain values that must be the same for trials to compare. A mapping in it is compared key by
             key.
         sampler: For the trials to come; None for Optuna's own.
+        part_of: The study that it belongs to, if it is not for a person who asks for the study of a storage.
 
     Raises:
         UsageError: If the study was created with other settings, or by something else than optnas.
@@ -83,6 +88,8 @@ def open_study(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names(list(objectives))
+        if part_of is not None:
+            study.set_user_attr(ATTRIBUTE + "part_of", part_of)
         study.set_user_attr(ATTRIBUTE + "versions", versions())
         study.set_user_attr(ATTRIBUTE + "settings", dict(settings))
         return study

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -70,7 +73,7 @@ def one_shot(
         UsageError: As `train_supernet`.
         SupernetDiverged: As `train_supernet`.
     """
-    path = supernet_path(settings.storage, study.study_name, objective)
+    path = supernet_path(study, settings.storage, objective)
     seconds = parse_duration(settings.time) * _TRAINING if settings.time else None
     supernet = train_supernet(objective, executor, path, passes=settings.supernet_epochs, seconds=seconds, say=say)
     say(f"shared weights: {supernet}")
@@ -111,13 +114,20 @@ def check_one_shot(settings: Settings) -> None:
         )
 
 
-def supernet_path(storage: str, study_name: str, objective: Objective) -> Path:
-    """Where the shared weights of a study are: in a folder beside its storage, a file for each way to make them."""
+def supernet_path(study: Study, storage: str, objective: Objective) -> Path:
+    """Where the shared weights of a study are: in a folder beside its storage, a file for each way to make them.
+
+    For a storage in memory they are in a temporary folder that goes with the study.
+    """
     path = sqlite_path(storage)
-    folder = Path("optnas-supernets") if path is None else path.with_name(f"{path.name}-supernets")
+    if storage == "memory":
+        folder = Path(tempfile.mkdtemp(prefix="optnas-"))
+        weakref.finalize(study, shutil.rmtree, folder, ignore_errors=True)
+    else:
+        folder = Path("optnas-supernets") if path is None else path.with_name(f"{path.name}-supernets")
     identity = repr(sorted(image_task(objective).describe().items())) + repr(sorted(map(str, objective.constraints)))
     digest = hashlib.blake2b(f"{objective.seed} {identity}".encode(), digest_size=4).hexdigest()
-    return folder / f"{study_name.replace(os.sep, '_')}-{digest}.safetensors"
+    return folder / f"{study.study_name.replace(os.sep, '_')}-{digest}.safetensors"
 
 
 def _one_shot_objective(objective: Objective, supernet: Supernet) -> Objective:
@@ -233,4 +243,5 @@ def _scores_of(study: Study, objective: Objective, supernet: Supernet, settings:
             "seed": scoring.seed,
         },
         scoring.sampler(settings.sampler, settings.population),
+        part_of=study.study_name,
     )

@@ -30,22 +30,22 @@ from optnas.cost import (
 from optnas.errors import UsageError
 from optnas.front import Network, best, front, hypervolume, networks, objective_names
 from optnas.objective import ATTRIBUTE, ERROR, Objective
-from optnas.prune import DominancePruner, Pruner, make_pruner
+from optnas.prune import DominancePruner, NoPruner, Pruner, make_pruner
 from optnas.sampler import CostAwareSampler, Experience
 from optnas.space import RandomTrial, fingerprint, load_space, space_name
 from optnas.space.graph import fixed_seed
 from optnas.study.coordinator import Event, SearchStopped, run
-from optnas.study.create import attribute, open_study, study_names
+from optnas.study.create import attribute, find_study, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, parse_duration, stagnant
 from optnas.study.executor import Executor, InProcess, ProcessPool
-from optnas.study.one_shot import check_one_shot, one_shot
+from optnas.study.one_shot import audit_supernet, check_one_shot, one_shot, supernet_path
 from optnas.study.settings import Settings, settings_from
 from optnas.study.storage import coordinate, open_storage
-from optnas.study.supernet import image_task
-from optnas.supernet import SupernetDiverged
+from optnas.study.supernet import image_task, train_supernet
+from optnas.supernet import SupernetAudit, SupernetDiverged
 from optnas.threads import one_thread
 
-__all__ = ["SearchResult", "Watcher", "hypervolume_so_far", "search"]
+__all__ = ["SearchResult", "Watcher", "hypervolume_so_far", "search", "supernet_audit"]
 
 _PROBES = 60
 _TIMED_PROBES = 8
@@ -153,6 +153,47 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
                 stopped = str(error)
             _say_foresight(study, objective, sampler, watcher)
     return SearchResult(study, settings, stopped)
+
+
+def supernet_audit(
+    study: str | None = None,
+    storage: str = "sqlite:///optnas.db",
+    networks: int = 20,
+    *,
+    workers: int | None = None,
+    watcher: Watcher | None = None,
+) -> SupernetAudit:
+    """Compare the shared weights of a study with training from scratch, on networks drawn fairly within its budget.
+
+    Weights that were not trained yet are. The trainings are trials of a study of their own, "NAME supernet-audit",
+    and go on where they stopped.
+
+    Raises:
+        UsageError: If there is no such study, networks are fewer than 4, or weights cannot be shared in it.
+    """
+    watcher = watcher or Watcher()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if networks < 4:
+        raise UsageError(f"supernet-audit: expected at least 4 networks, got {networks}")
+    opened = open_storage(storage, create=False)
+    found = find_study(opened, study, storage)
+    request = attribute(found, "request")
+    if request is None:
+        raise UsageError(f"supernet-audit: study {found.study_name!r} was not made by optnas search")
+    name = f"{found.study_name} supernet-audit"
+    with one_thread(), threadpool_limits(1), closing(watcher), coordinate(storage, name):
+        settings = settings_from({"storage": storage, "workers": workers}, request)
+        objective = _objective(settings, _attributes_before(opened, found.study_name)).variant(pruner=NoPruner())
+        audited = open_study(opened, name, objective.objectives, _identity(settings, objective), None, found.study_name)
+        with closing(_executor(settings)) as executor:
+            path = supernet_path(found, storage, objective)
+            try:
+                supernet = train_supernet(objective, executor, path, passes=settings.supernet_epochs, say=watcher.say)
+            except SupernetDiverged as error:
+                raise UsageError(f"{error}; a smaller lr may help") from None
+            watcher.say(f"shared weights: {supernet}")
+            watcher.start(audited, replace(settings, study=name, trials=networks, time=None, until_stagnant=None))
+            return audit_supernet(audited, objective, executor, supernet, networks, watcher)
 
 
 def hypervolume_so_far(study: Study) -> float | None:

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
 from torch import nn
 
-from optnas.space import Build, Choices, RandomTrial, StubTrial, options_of
+from optnas.space import Build, Choices, RandomTrial, options_of
 
 __all__ = ["FairPaths", "largest_like"]
 
@@ -52,10 +52,11 @@ class FairPaths:
         Raises:
             Whatever the space raises, if it raised at every draw.
         """
-        best: tuple[float, StubTrial, Any, dict[str, list[Any]]] | None = None
+        best: tuple[float, _FairTrial, Any, dict[str, list[Any]]] | None = None
         trouble: Exception | None = None
-        for _ in range(_DRAWS):
-            packs = {name: list(pack) for name, pack in self._packs.items()}
+        for attempt in range(_DRAWS):
+            # What is left in the packs may be just what the budget forbids: then they are filled again.
+            packs = {name: list(pack) for name, pack in self._packs.items()} if attempt < _DRAWS // 2 else {}
             kept = {name: value for name, value in (start or {}).items() if self._generator.random() >= freedom}
             trial = _FairTrial(packs, kept, self._generator)
             try:

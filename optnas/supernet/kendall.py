@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
 
 from optnas.errors import UsageError
 
@@ -45,8 +44,12 @@ class SupernetAudit:
     """Among those that training found better than the median: where a search has to tell networks apart."""
     macs: Agreement
     """Of the order by MACs alone, the dearest first: what a score has to beat to be worth its supernet."""
-    bias: float
-    """Mean score minus mean error of the training."""
+    scores: tuple[float, ...]
+    """Errors with shared weights, by network."""
+    errors: tuple[float, ...]
+    """Errors after training from scratch, by network."""
+    price: tuple[float, ...]
+    """Multiply-adds, by network."""
 
     @property
     def trusted(self) -> bool:
@@ -86,22 +89,25 @@ def audit_scores(scores: Sequence[float], errors: Sequence[float], macs: Sequenc
         agreement(known, learned),
         agreement(known[best], learned[best]),
         agreement(-price, learned),
-        float(known.mean() - learned.mean()),
+        tuple(known.tolist()),
+        tuple(learned.tolist()),
+        tuple(price.tolist()),
     )
 
 
 def agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> Agreement:
     """Kendall's tau-b of two rankings, (n,) each, with a bootstrap interval (Efron 1979)."""
-    generator = np.random.default_rng(0)
-    drawn = [generator.integers(len(one), size=len(one)) for _ in range(_DRAWS)]
-    taus = [_tau(one[rows], other[rows]) for rows in drawn]
+    first, second = (np.sign(values[:, None] - values[None, :]) for values in (one, other))
+    generator, everyone = np.random.default_rng(0), np.arange(len(one))
+    taus = [_tau(first, second, generator.integers(len(one), size=len(one))) for _ in range(_DRAWS)]
     edge = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(taus, [edge, 1 - edge])
-    return Agreement(_tau(one, other), float(low), float(high), len(one))
+    return Agreement(_tau(first, second, everyone), float(low), float(high), len(one))
 
 
-def _tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def _tau(one: NDArray[np.float64], other: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
+    """Tau-b of the networks in `rows`, from the signs of all differences, (n, n) each."""
+    first, second = one[np.ix_(rows, rows)], other[np.ix_(rows, rows)]
+    size = np.sqrt(np.square(first).sum() * np.square(second).sum())
     # Without order on one side, as where all draws are of one network, nothing agrees.
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(kendalltau(one, other).statistic)
+    return float((first * second).sum() / size) if size else 0.0

@@ -97,7 +97,7 @@ def recalibrate(module: nn.Module, images: Images) -> None:
     # Spread over the training images, whatever their order.
     chosen = torch.linspace(0, len(images.train_x) - 1, min(_RECALIBRATION, len(images.train_x))).long()
     with torch.inference_mode(), autocast(device):
-        for some in torch.split(images.train_x[chosen], _BATCH):
+        for some in torch.tensor_split(images.train_x[chosen], -(-len(chosen) // _BATCH)):
             module(normalise(some.to(device)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -1,0 +1,63 @@
+"""Agreement of rankings: closed forms, and the sentence that a person reads."""
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from optnas.errors import UsageError
+from optnas.supernet import LEAST_TAU, audit_scores
+from optnas.supernet.kendall import agreement
+
+
+def test_tau_by_hand():
+    # Of six pairs one is the other way round: (5 - 1) / 6.
+    found = agreement(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 4, 3]))
+    assert found.tau == pytest.approx(4 / 6)
+    assert found.networks == 4
+
+
+def test_tau_is_scipy_s_with_ties_too():
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        one, other = generator.integers(0, 5, (2, 15)).astype(float)
+        assert agreement(one, other).tau == pytest.approx(kendalltau(one, other).statistic)
+
+
+@pytest.mark.parametrize(("other", "tau"), [(np.arange(12.0), 1), (-np.arange(12.0), -1), (np.ones(12), 0)])
+def test_the_ends(other, tau):
+    found = agreement(np.arange(12.0), other)
+    assert found.tau == pytest.approx(tau)
+    assert found.low - 1e-9 <= tau <= found.high + 1e-9
+
+
+def test_the_interval_holds_the_truth_about_nine_times_in_ten():
+    # Of two normal variables with correlation r, tau is 2/pi asin r.
+    truth, hits = 2 / np.pi * np.arcsin(0.6), 0
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        one = generator.normal(size=30)
+        other = 0.6 * one + 0.8 * generator.normal(size=30)
+        found = agreement(one, other)
+        hits += found.low <= truth <= found.high
+    assert 48 <= hits <= 60
+
+
+def test_an_audit_of_scores_that_follow_the_macs():
+    errors = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    audit = audit_scores([0.3, 0.4, 0.5, 0.6, 0.7, 0.8], errors, [6e6, 5e6, 4e6, 3e6, 2e6, 1e6])
+    assert audit.overall.tau == audit.best_half.tau == audit.macs.tau == 1
+    assert audit.best_half.networks == 3
+    assert audit.trusted
+    assert "no more than the MACs" in str(audit)
+
+
+def test_scores_that_mislead_are_not_trusted():
+    audit = audit_scores([0.5, 0.4, 0.3, 0.2], [0.1, 0.2, 0.3, 0.4], [1, 2, 3, 4])
+    assert audit.overall.tau == -1
+    assert not audit.trusted
+    assert f"mislead here: below {LEAST_TAU}" in str(audit)
+
+
+def test_too_few_networks_are_refused():
+    with pytest.raises(UsageError, match="at least 4 networks with a score each, got 3"):
+        audit_scores([1, 2, 3], [1, 2, 3], [1, 2, 3])
