@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import time
@@ -47,7 +46,7 @@ class Supernet:
     path: str
     """The file."""
     digest: str
-    """16 hexadecimal digits of its content."""
+    """Of the weights: `SharedTensors.digest`."""
     weights: int
     """How many numbers all networks share."""
     size_bytes: int
@@ -139,7 +138,7 @@ def train_supernet(
         save_state(load_state(path), path, notes)
     return Supernet(
         str(path),
-        hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest(),
+        load_state(path).weights.digest,
         notes["weights"],
         notes["size_bytes"],
         notes["steps"] * notes["workers"],
@@ -166,11 +165,11 @@ def _begin(objective: Objective, path: Path, total: int) -> dict[str, Any]:
             size_bytes = 3 * state.weights.size_bytes
             if size_bytes > limit:
                 raise UsageError(
-                    f"shared weights: expected a space whose weights fit into {limit / 1e9:.1f} GB, a quarter of the "
-                    f"memory, got more than {size_bytes / 1e9:.1f} GB with the optimizer's averages"
+                    f"shared weights: expected a space whose weights fit into {limit / 1e6:.3g} MB, a quarter of the "
+                    f"memory, got more than {size_bytes / 1e6:.3g} MB with the optimizer's averages"
                 )
             costs = objective.foresee(choices)
-            within = costs is not None and objective.excess(costs) == 0
+            within = costs is not None and objective.excess(costs) <= 0
             if costs is not None and (largest is None or (within, costs["macs"]) > largest[0]):  # type: ignore[operator]
                 largest = (within, costs["macs"]), choices  # type: ignore[assignment]
     if largest is None:

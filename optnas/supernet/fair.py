@@ -29,7 +29,7 @@ class FairPaths:
     Args:
         build: The space, or what makes its choices.
         generator: Of all draws.
-        excess: How far a network is over the budget, 0 if within, None if it does not work; such networks are drawn
+        excess: How far a network is over the budget, 0 or less if within, None if it does not work; such networks are drawn
             again, and the options that they used go back.
     """
 
@@ -46,7 +46,7 @@ class FairPaths:
         """The choices of the next network, and what `build` made for them: its module with fresh weights.
 
         Args:
-            start: A network to stay near.
+            start: A network to stay near; it should meet the budget.
             freedom: The share of its choices that are drawn; the others are those of `start`, 0 to 1.
 
         Raises:
@@ -56,8 +56,11 @@ class FairPaths:
         trouble: Exception | None = None
         for attempt in range(_DRAWS):
             # What is left in the packs may be just what the budget forbids: then they are filled again.
-            packs = {name: list(pack) for name, pack in self._packs.items()} if attempt < _DRAWS // 2 else {}
-            kept = {name: value for name, value in (start or {}).items() if self._generator.random() >= freedom}
+            refill = attempt >= _DRAWS // 2
+            packs = {} if refill else {name: list(pack) for name, pack in self._packs.items()}
+            # Nearer and nearer to a network that meets it.
+            share = min(1.0, freedom) * (1 - attempt / _DRAWS if refill else 1.0)
+            kept = {name: value for name, value in (start or {}).items() if self._generator.random() >= share}
             trial = _FairTrial(packs, kept, self._generator)
             try:
                 module = self._build(trial)
@@ -67,7 +70,7 @@ class FairPaths:
                 continue
             if over is not None and (best is None or over < best[0]):
                 best = over, trial, module, packs
-            if over == 0:
+            if over is not None and over <= 0:
                 break
         if best is None:
             raise trouble or ValueError(f"none of {_DRAWS} networks in a row can be priced")

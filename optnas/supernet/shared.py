@@ -10,6 +10,7 @@ its choices works.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
 
@@ -68,6 +69,15 @@ class SharedTensors:
     def size_bytes(self) -> int:
         """Of all tensors."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that other names, shapes or values change."""
+        content = hashlib.blake2b(digest_size=8)
+        for name, tensor in sorted(self.tensors.items()):
+            content.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            content.update(tensor.cpu().contiguous().numpy().tobytes())
+        return content.hexdigest()
 
     def fit(self, name: str, like: Tensor) -> None:
         """Make the tensor of that name at least as large as `like`; what is new in it has values of `like`."""

@@ -1,0 +1,298 @@
+"""Searches by shared weights: what is trained, what is believed, what a kill leaves."""
+
+import json
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+from torch import nn
+
+import optnas
+from optnas import ImageTask
+from optnas.errors import UsageError
+from optnas.objective import Objective
+from optnas.sampler import CostAwareSampler
+from optnas.sampler.ranked import RankedSampler
+from optnas.study import InProcess, find_study
+from optnas.study.executor import Executor
+from optnas.study.one_shot import best_scored, supernet_path
+from optnas.study.search import Watcher, search, supernet_audit
+from optnas.study.supernet import train_supernet
+from optnas.supernet import SupernetAudit, SupernetDiverged, load_notes, load_state, teach
+from optnas.supernet.kendall import Agreement
+
+QUICK = {"epochs": 1, "workers": 0, "train_images": 200, "supernet_epochs": 2, "candidates": 12}
+
+
+def space(trial, input_shape, num_classes):
+    width = trial.suggest_int("width", 8, 48, step=8)
+    kinds = {"relu": nn.ReLU, "tanh": nn.Tanh}
+    layers = [nn.Flatten(), nn.Linear(64, width), optnas.choose(trial, "act", kinds)]
+    blocks = {"linear": lambda: nn.Linear(width, width), "skip": nn.Identity}
+    layers += [optnas.choose(trial, f"block{index}", blocks) for index in range(2)]
+    return nn.Sequential(*layers, nn.BatchNorm1d(width), nn.Linear(width, num_classes))
+
+
+def sick(trial, input_shape, num_classes):
+    return nn.Sequential(space(trial, input_shape, num_classes), Overflow())
+
+
+class Overflow(nn.Module):
+    def forward(self, x):
+        return x * 1e38 * 1e38
+
+
+class Listener(Watcher):
+    def __init__(self):
+        self.said, self.events = [], []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def __call__(self, event):
+        self.events.append(event)
+
+
+@pytest.fixture(autouse=True)
+def _few_probes(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("optnas.study.search._PROBES", 8)
+    monkeypatch.setattr("optnas.study.supernet._LOOKS", 12)
+
+
+def agreement(tau):
+    return Agreement(tau, tau, tau, 4)
+
+
+@pytest.fixture
+def believed(monkeypatch):
+    """An audit whose outcome is the test's to say; its networks are trained all the same."""
+    tau = {"tau": 0.9}
+
+    def audit(scores, errors, macs):
+        one = agreement(tau["tau"])
+        return SupernetAudit(one, one, agreement(0.1), tuple(scores), tuple(errors), tuple(macs))
+
+    monkeypatch.setattr("optnas.study.one_shot.audit_scores", audit)
+    return tau
+
+
+def run(listener=None, **settings):
+    return search(
+        listener, data="digits", **{**QUICK, "space": space, "trials": 8, "evaluator": "one-shot", **settings}
+    )
+
+
+def scored_study(result):
+    (name,) = [one for one in optuna.get_all_study_names(result.study._storage) if " one-shot " in one]
+    return optuna.load_study(study_name=name, storage=result.study._storage)
+
+
+def test_the_best_by_shared_weights_are_trained_from_scratch(believed):
+    listener = Listener()
+    result = run(listener, sampler="random")
+    trained = [trial for trial in result.study.trials if "optnas:curve" in trial.user_attrs]
+    assert len(trained) == 8
+    scored = scored_study(result)
+    assert sum(trial.state == TrialState.COMPLETE for trial in scored.trials) >= 12
+    audited = 4
+    ranked = [choices for choices in best_scored(scored) if choices not in [one.params for one in trained[:audited]]]
+    assert [trial.params for trial in trained[audited:]] == ranked[: 8 - audited]
+    assert any("2 of 12 networks scored" in text for text in listener.said)
+    # What is called a result was trained: its curve has the epochs of a training, its values are no scores.
+    assert all(len(trial.user_attrs["optnas:curve"]) == 1 for trial in trained)
+    scores = {str(trial.params): trial.values[0] for trial in scored.trials}
+    assert any(trial.values and trial.values[0] != scores.get(str(trial.params)) for trial in trained[audited:])
+
+
+def test_shared_weights_that_mislead_are_not_used(believed):
+    believed["tau"] = 0.1
+    listener = Listener()
+    result = run(listener, sampler="nsga2")
+    assert any("Shared weights mislead here" in text for text in listener.said)
+    assert any("goes on without them, by nsga2" in text for text in listener.said)
+    assert len([trial for trial in result.study.trials if trial.state == TrialState.COMPLETE]) >= 8
+    with pytest.raises(ValueError, match="not enough values"):
+        scored_study(result)
+
+
+def test_the_cost_aware_sampler_takes_scores_as_experience(believed):
+    result = run(sampler="cost-aware")
+    assert isinstance(result.study.sampler, CostAwareSampler)
+    ranked = run(sampler="tpe", study="other")
+    assert isinstance(ranked.study.sampler, RankedSampler)
+
+
+def test_a_search_goes_on_without_training_weights_or_auditing_again(believed, monkeypatch):
+    first = run(trials=6, sampler="random")
+    files = {path: path.stat().st_mtime_ns for path in Path("optnas.db-supernets").iterdir()}
+    assert len(files) == 1
+    before = len(scored_study(first).trials)
+
+    def never(*args, **kwargs):
+        raise AssertionError("done before")
+
+    monkeypatch.setattr("optnas.study.supernet.teach", never)
+    monkeypatch.setattr("optnas.study.one_shot.audit_supernet", never)
+    again = run(trials=9)
+    assert len([trial for trial in again.study.trials if "optnas:curve" in trial.user_attrs]) == 9
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    assert len(scored_study(again).trials) == before
+
+
+def test_the_scores_are_no_study_that_a_person_has_to_choose_from(believed):
+    result = run(sampler="random", trials=6)
+    storage = result.study._storage
+    assert len(optuna.get_all_study_names(storage)) == 2
+    assert find_study(storage, None, "here").study_name == "digits"
+
+
+class Dying(Executor):
+    """Ends like a killed process after some jobs."""
+
+    def __init__(self, jobs):
+        self.jobs, self.slots = jobs, 2
+
+    def submit(self, function, job):
+        self.jobs -= 1
+        if self.jobs < 0:
+            raise KeyboardInterrupt
+        future = Future()
+        future.set_result(function(job))
+        return future
+
+    def close(self):
+        pass
+
+
+def an_objective(build=space, **settings):
+    task = ImageTask("digits", epochs=1, train_images=400, batch_size=32)
+    return Objective(build, task, seed=3, **settings)
+
+
+def test_weights_of_a_killed_training_go_on_where_they_were(tmp_path, monkeypatch):
+    monkeypatch.setattr("optnas.study.supernet._LESSON_STEPS", 5)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    two = Dying(10**9)
+    undisturbed = train_supernet(an_objective(), two, whole, passes=2)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train_supernet(an_objective(), Dying(5), broken, passes=2)
+        assert 0 < load_notes(broken)["steps"] < load_notes(broken)["total"]
+    found = train_supernet(an_objective(), two, broken, passes=2)
+    assert (found.digest, found.steps, found.images) == (undisturbed.digest, undisturbed.steps, undisturbed.images)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["broken", "whole"]
+
+
+def test_two_workers_share_the_passes(tmp_path):
+    found = train_supernet(an_objective(), Dying(10**9), tmp_path / "a", passes=3)
+    # 400 images three times in steps of half of 32.
+    assert 3 * 400 <= found.images <= 3 * 400 + 64
+    assert found.weights == sum(tensor.numel() for tensor in load_state(found.path).weights.tensors.values())
+    assert "shared weights" in str(found)
+
+
+def test_only_networks_within_the_budget_are_trained(tmp_path, monkeypatch):
+    taught = []
+
+    def heard(lesson):
+        taught.extend(lesson.networks)
+        return teach(lesson)
+
+    monkeypatch.setattr("optnas.study.supernet.teach", heard)
+    objective = an_objective(constraints=[optnas.parse_constraint("params<=3000")])
+    train_supernet(objective, InProcess(), tmp_path / "a", passes=2)
+    params = [objective.foresee(choices)["params"] for choices in taught]
+    assert np.mean([count <= 3000 for count in params]) > 0.9
+    assert max(params) > 2000
+
+
+def test_the_first_networks_are_the_largest_and_they_move_away_from_it(tmp_path, monkeypatch):
+    taught = []
+    monkeypatch.setattr("optnas.study.supernet.teach", lambda lesson: taught.extend(lesson.networks) or teach(lesson))
+    objective = an_objective()
+    train_supernet(objective, InProcess(), tmp_path / "a", passes=4)
+    assert taught[0] == load_notes(tmp_path / "a")["start"]
+    macs = [objective.foresee(choices)["macs"] for choices in taught]
+    assert np.mean(macs[:20]) > np.mean(macs[-20:])
+    assert len({json.dumps(choices) for choices in taught[-20:]}) > 10
+
+
+def test_a_loss_that_is_not_finite_ends_the_search_with_one_sentence():
+    with pytest.raises(UsageError, match=r"not finite at step 1, in .*what was trained before is kept"):
+        run(space=sick)
+
+
+def test_diverged_weights_raise_in_the_room_below(tmp_path):
+    with pytest.raises(SupernetDiverged):
+        train_supernet(an_objective(sick), InProcess(), tmp_path / "a", passes=1)
+
+
+def test_a_space_too_large_to_hold_is_refused_with_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("optnas.study.supernet._memory_bytes", lambda: 40e3)
+    with pytest.raises(UsageError, match=r"fit into 0\.01 MB, a quarter of the memory, got more than 0\.\d+ MB"):
+        train_supernet(an_objective(), InProcess(), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def broken(trial, input_shape, num_classes):
+    trial.suggest_int("width", 1, 3)
+    raise KeyError("nothing here")
+
+
+def test_a_space_that_raises_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"raised for each network that was drawn: KeyError: 'nothing here'"):
+        train_supernet(an_objective(broken), InProcess(), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"evaluator": "oneshot"},
+            "unknown evaluator 'oneshot': expected training or one-shot; did you mean",
+        ),
+        ({"trials": 4}, "expected more than 4 trials"),
+        ({"tune": ("lr",)}, "expected one training for all networks, got tune lr"),
+        ({"candidates": 0}, "candidates: expected a whole number from 1, got 0"),
+        ({"supernet_epochs": 0}, "supernet_epochs: expected a whole number from 1, got 0"),
+    ],
+)
+def test_bad_settings_are_refused_and_leave_nothing(settings, sentence, tmp_path):
+    with pytest.raises(UsageError) as refusal:
+        run(**settings)
+    assert sentence in str(refusal.value)
+    assert not (tmp_path / "optnas.db-supernets").exists()
+
+
+def test_an_audit_of_a_study(believed):
+    run(sampler="random", trials=6)
+    listener = Listener()
+    audit = supernet_audit(networks=5, workers=0, watcher=listener)
+    assert len(audit.scores) == len(audit.errors) == len(audit.price) == 5
+    trained = len([event for event in listener.events if event.kind == "trained"])
+    assert trained == 5
+    again = Listener()
+    more = supernet_audit(networks=7, workers=0, watcher=again)
+    assert len([event for event in again.events if event.kind == "trained"]) == 2
+    assert more.errors[:5] == audit.errors
+
+
+def test_audits_that_cannot_be(tmp_path):
+    with pytest.raises(UsageError, match="there is no such file"):
+        supernet_audit()
+    search(data="digits", space=space, trials=1, epochs=1, workers=0, train_images=200)
+    with pytest.raises(UsageError, match="at least 4 networks, got 3"):
+        supernet_audit(networks=3)
+    with pytest.raises(UsageError, match="there is no study 'x', only digits"):
+        supernet_audit("x")
+
+
+def test_weights_in_memory_go_with_the_study(believed):
+    result = run(sampler="random", trials=6, storage="memory")
+    folder = supernet_path(result.study, "memory", an_objective()).parent
+    assert folder.is_dir()
+    assert not Path("optnas-supernets").exists()
