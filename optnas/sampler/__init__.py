@@ -5,6 +5,7 @@ from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
 from optnas.sampler.nsga2 import NSGA2Sampler
 from optnas.sampler.presets import SAMPLERS, check_sampler, make_sampler
+from optnas.sampler.reinforce import ReinforceSampler
 from optnas.sampler.seeded import SeededSampler, derive_seed
 from optnas.sampler.warm import Experience
 
@@ -15,6 +16,7 @@ __all__ = [
     "Experience",
     "NSGA2Sampler",
     "NothingToPropose",
+    "ReinforceSampler",
     "SeededSampler",
     "check_sampler",
     "derive_seed",
