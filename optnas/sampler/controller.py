@@ -7,9 +7,7 @@ batch), h the size of the state, k weights.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,30 +17,19 @@ from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 from torch.nn import functional
 
-from optnas.sampler.levels import levels_of
+from optnas.sampler.episode import Batch, Episode, centred
+from optnas.sampler.levels import Levels, levels_of
+from optnas.sampler.parameters import Floats, Parameters
 from optnas.threads import one_thread
 
-__all__ = ["Controller", "Episode"]
+__all__ = ["Controller", "Rollout"]
 
 Array = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Step = tuple[str, BaseDistribution, Any]
-#: A choice, its options, and the place of the one taken: rows of the controller's tables.
-_Rows = tuple[int, tuple[int, ...], int]
 
-#: Adam's (Kingma & Ba 2015, arXiv:1412.6980).
-_DECAY, _DECAY_SQUARE, _TINY = 0.9, 0.999, 1e-8
-
-
-@dataclass
-class Episode:
-    """One network, choice by choice."""
-
-    weights: Array
-    """(k,) what matters in it."""
-    steps: list[_Rows] = field(default_factory=list)
-    log_probabilities: list[float] = field(default_factory=list)
-    """Of each choice, from the policy that made it: importance ratios are relative to these."""
+#: Begins the names of its parameters.
+_LSTM = "lstm."
+#: Networks are not drawn from the policy only, but mutated and enqueued too: no choice was less likely than this.
+_LEAST_LIKELY = 0.02
 
 
 class Controller:
@@ -70,114 +57,77 @@ class Controller:
         *,
         seed: int = 0,
         hidden: int = 32,
-        lr: float = 0.01,
+        lr: float = 0.02,
         entropy: float = 0.1,
         clip: float = 1.0,
     ) -> None:
-        self._seed, self._hidden, self._lr, self._entropy, self._clip = seed, hidden, lr, entropy, clip
-        # Made without initial values, which would come from the global random state.
-        self._lstm = nn.LSTM(hidden, hidden, device="meta").to_empty(device="cpu").requires_grad_(False)
-        self._choices: dict[str, int] = {}
-        self._options: dict[str, int] = {}
-        self._tensors = {
-            "condition": self._random("condition", hidden, weights),
-            "choices": torch.zeros(0, hidden),
-            "options": torch.zeros(0, hidden),
-            "heads": torch.zeros(0, hidden + 1),
-        }
-        for name, parameter in self._lstm.named_parameters():
-            if name.startswith("weight"):
-                parameter.copy_(self._random(name, *parameter.shape))
-            else:
-                parameter.zero_()
-            self._tensors[f"lstm.{name}"] = parameter
-        #: Adam's averages of the gradients and of their squares.
-        self._moments = {name: torch.zeros(2, *tensor.shape) for name, tensor in self._tensors.items()}
-
-    def _random(self, name: str, *shape: int) -> Tensor:
-        generator = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
-        return torch.from_numpy(generator.normal(0, self._hidden**-0.5, shape)).float()
-
-    # Episodes
+        self._lr, self._entropy, self._clip = lr, entropy, clip
+        # Its shapes and its way of computing only: its own initial values would come from the global random state.
+        self._lstm = nn.LSTM(hidden, hidden, device="meta")
+        shapes = {f"{_LSTM}{name}": parameter.shape for name, parameter in self._lstm.named_parameters()}
+        self._parameters = Parameters(seed, hidden, {"condition": (hidden, weights), **shapes})
 
     def begin(self, weights: Sequence[float] | Array, generator: np.random.Generator) -> Rollout:
         """A new network, which `decide`s each choice that it is asked."""
-        return Rollout(self, np.asarray(weights, dtype=float), generator)
+        return Rollout(self._parameters, np.asarray(weights, dtype=float), generator)
 
-    def recall(self, steps: Sequence[Step], weights: Array) -> Episode:
+    def recall(self, choices: Sequence[tuple[str, BaseDistribution, Any]], weights: Array) -> Episode:
         """A network that was chosen already.
 
         Args:
-            steps: Name, distribution and value of each choice, in the order asked.
+            choices: Name, distribution and value of each, in the order asked.
             weights: (m, k), of which those that it was chosen under are one. The probability of each choice is the
                 mean over them, as this policy has it now.
         """
-        rows = []
-        for name, distribution, value in steps:
-            choice, options = self._rows(name, distribution)
-            rows.append((choice, options, levels_of(distribution).place(value)))
+        steps = []
+        for name, distribution, value in choices:
+            levels = levels_of(distribution)
+            steps.append((name, tuple(levels.keys), levels.place(value)))
         logs: list[float] = []
-        if rows:
+        if steps:
             with torch.no_grad(), one_thread():
-                chosen, _ = self._evaluate(_Batch([Episode(one, rows) for one in weights]))
-                logs = (chosen.logsumexp(1) - math.log(len(weights))).tolist()
-        return Episode(weights[0], rows, logs)
+                chosen, _ = self._evaluate(Batch([Episode(one, steps) for one in weights], self._parameters.rows))
+            logs = (chosen.logsumexp(1) - math.log(len(weights))).tolist()
+        return Episode(weights[0], steps, logs)
 
-    def _rows(self, name: str, distribution: BaseDistribution) -> tuple[int, tuple[int, ...]]:
-        """The rows of a choice and of its options, made if they are new."""
-        if name not in self._choices:
-            self._choices[name] = len(self._choices)
-            self._append("choices", self._random(name, 1, self._hidden))
-        keys = [f"{name}={key}" for key in levels_of(distribution).keys]
-        new = [key for key in dict.fromkeys(keys) if key not in self._options]
-        if new:
-            self._options |= {key: len(self._options) + place for place, key in enumerate(new)}
-            self._append("options", torch.cat([self._random(key, 1, self._hidden) for key in new]))
-            # Zeros: every option is as likely as the others.
-            self._append("heads", torch.zeros(len(new), self._hidden + 1))
-        return self._choices[name], tuple(self._options[key] for key in keys)
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that was learned, as plain tensors: see `Parameters.state_dict`."""
+        return self._parameters.state_dict()
 
-    def _append(self, table: str, rows: Tensor) -> None:
-        self._tensors[table] = torch.cat([self._tensors[table], rows])
-        self._moments[table] = torch.cat([self._moments[table], torch.zeros(2, *rows.shape)], dim=1)
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from where another controller was.
+
+        Raises:
+            ValueError: If that has another number of weights or another size.
+        """
+        self._parameters.load_state_dict(state)
 
     # The policy
 
-    def _inputs(self, weights: Tensor, choices: Tensor, taken: Tensor) -> Tensor:
-        """(t + 1, b, h): the weights, then for each step what was chosen last and what is asked."""
-        last = functional.embedding(taken[:-1], self._tensors["options"])
-        last = functional.pad(last, (0, 0, 0, 0, 1, 0))
-        told = weights @ self._tensors["condition"].T
-        asked = functional.embedding(choices, self._tensors["choices"]) + last + told
-        return torch.cat([told[None], asked])
-
-    def _logits(self, states: Tensor, options: Tensor) -> Tensor:
-        """(..., o) for states (..., h) and options (..., o) of which those below 0 do not exist."""
-        heads = functional.embedding(options.clamp(min=0), self._tensors["heads"])
-        # Not a product with the whole table: its rounding could depend on what else the table holds.
-        logits = (heads[..., :-1] * states[..., None, :]).sum(-1) + heads[..., -1]
-        return logits.masked_fill(options < 0, -1e9)
-
-    def _evaluate(self, batch: _Batch) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(t, b) log probabilities of the choices taken, and entropies."""
-        states, _ = self._lstm(self._inputs(batch.weights, batch.choices, batch.taken))
+        own = {
+            name.removeprefix(_LSTM): tensor
+            for name, tensor in self._parameters.tensors.items()
+            if name.startswith(_LSTM)
+        }
+        states, _ = torch.func.functional_call(self._lstm, own, (self._inputs(batch),))
         logs = self._logits(states[1:], batch.options).log_softmax(-1)
         return logs.gather(-1, batch.places[..., None]).squeeze(-1), -(logs.exp() * logs).sum(-1)
 
-    def _told(self, weights: Array) -> Floats:
-        return self._numbers("condition") @ weights.astype(np.float32)
+    def _inputs(self, batch: Batch) -> Tensor:
+        """(t + 1, b, h): the weights, then for each step what was chosen last and what is asked."""
+        last = functional.embedding(batch.taken[:-1], self._parameters["options"])
+        asked = functional.embedding(batch.choices, self._parameters["choices"])
+        told = batch.weights @ self._parameters["condition"].T
+        return torch.cat([told[None], asked + functional.pad(last, (0, 0, 0, 0, 1, 0)) + told])
 
-    def _numbers(self, name: str) -> Floats:
-        """A tensor as an array that shares its memory."""
-        return self._tensors[name].numpy()
-
-    def _advance(self, input: Floats, state: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-        """One step of the LSTM for one episode: torch takes ten times as long for a single one."""
-        gates = self._numbers("lstm.weight_ih_l0") @ input + self._numbers("lstm.weight_hh_l0") @ state[0]
-        gates = gates + self._numbers("lstm.bias_ih_l0") + self._numbers("lstm.bias_hh_l0")
-        enter, forget, candidate, leave = gates.reshape(4, -1)
-        cell = _sigmoid(forget) * state[1] + _sigmoid(enter) * np.tanh(candidate)
-        return _sigmoid(leave) * np.tanh(cell), cell
+    def _logits(self, states: Tensor, options: Tensor) -> Tensor:
+        """(t, b, o) for states (t, b, h) and rows of options (t, b, o), of which those below 0 do not exist."""
+        heads = functional.embedding(options.clamp(min=0), self._parameters["heads"])
+        # Not a product with the whole table: its rounding could depend on what else the table holds.
+        logits = (heads[..., :-1] * states[..., None, :]).sum(-1) + heads[..., -1]
+        return logits.masked_fill(options < 0, -1e9)
 
     # Learning
 
@@ -194,92 +144,73 @@ class Controller:
         kept = [place for place, episode in enumerate(episodes) if episode.steps]
         if not kept:
             return
-        batch = _Batch([episodes[place] for place in kept])
+        batch = Batch([episodes[place] for place in kept], self._parameters.rows)
         worth = torch.from_numpy(np.asarray(advantages, dtype=np.float32)[kept])
-        with one_thread():
-            for tensor in self._tensors.values():
+        tensors = self._parameters.tensors
+        with one_thread(), torch.enable_grad():
+            for tensor in tensors.values():
                 tensor.requires_grad_(True)
-            with torch.enable_grad():
-                loss = self._loss(batch, worth)
-                gradients = torch.autograd.grad(loss, list(self._tensors.values()))
-            for tensor in self._tensors.values():
+            gradients = torch.autograd.grad(self._loss(batch, worth), list(tensors.values()))
+            for tensor in tensors.values():
                 tensor.requires_grad_(False)
-            self._descend(dict(zip(self._tensors, gradients, strict=True)))
+            self._parameters.descend(dict(zip(tensors, gradients, strict=True)), self._lr)
 
-    def _loss(self, batch: _Batch, advantages: Tensor) -> Tensor:
+    def _loss(self, batch: Batch, advantages: Tensor) -> Tensor:
         chosen, entropies = self._evaluate(batch)
-        ratios = (chosen - batch.log_probabilities).exp()
+        ratios = (chosen - batch.log_probabilities.clamp(min=math.log(_LEAST_LIKELY))).exp()
         bounded = ratios.clamp(max=1 + self._clip)
         gains = torch.minimum(ratios * advantages, bounded * advantages)
         return -((gains + self._entropy * entropies) * batch.mask).sum() / batch.mask.sum()
 
-    def _descend(self, gradients: Mapping[str, Tensor]) -> None:
-        for name, gradient in gradients.items():
-            mean, square = self._moments[name]
-            mean.lerp_(gradient, 1 - _DECAY)
-            square.lerp_(gradient * gradient, 1 - _DECAY_SQUARE)
-            self._tensors[name] -= self._lr * mean / (square.sqrt() + _TINY)
 
+class Rollout(Episode):
+    """A network in the making. One step at a time NumPy takes a tenth of torch's time."""
 
-class Rollout:
-    """A network in the making."""
-
-    def __init__(self, controller: Controller, weights: Array, generator: np.random.Generator) -> None:
-        self.episode = Episode(weights)
-        self._controller, self._generator = controller, generator
-        self._told = controller._told(weights)
-        nothing = np.zeros_like(self._told)
-        self._state = controller._advance(self._told, (nothing, nothing))
-        self._last = nothing
+    def __init__(self, parameters: Parameters, weights: Array, generator: np.random.Generator) -> None:
+        super().__init__(weights)
+        self._parameters, self._generator = parameters, generator
+        self._told = parameters.numbers("condition") @ centred(weights).astype(np.float32)
+        self._last = np.zeros_like(self._told)
+        self._state = (self._last, self._last)
+        self._advance(self._told)
 
     def decide(self, name: str, distribution: BaseDistribution) -> Any:
         """A value for the next choice, drawn from the policy."""
-        return self._take(name, distribution, None)
+        levels = levels_of(distribution)
+        odds = self._odds(name, levels)
+        place = int(self._generator.choice(len(odds), p=odds))
+        self._take(name, levels, place, odds)
+        return levels.value(place, self._generator)
 
-    def follow(self, name: str, distribution: BaseDistribution, value: Any) -> Any:
-        """The value, which somebody else chose; the choices after it know of it."""
-        self._take(name, distribution, levels_of(distribution).place(value))
-        return value
+    def follow(self, name: str, distribution: BaseDistribution, value: Any) -> None:
+        """A value that somebody else has chosen; the choices after it know of it."""
+        levels = levels_of(distribution)
+        self._take(name, levels, levels.place(value), self._odds(name, levels))
 
-    def _take(self, name: str, distribution: BaseDistribution, place: int | None) -> Any:
-        controller, episode = self._controller, self.episode
-        choice, options = controller._rows(name, distribution)
-        asked = controller._numbers("choices")[choice] + self._last + self._told
-        self._state = controller._advance(asked, self._state)
-        heads = controller._numbers("heads")[list(options)]
+    def _odds(self, name: str, levels: Levels) -> Array:
+        """(o,) the probabilities of the options."""
+        (asked,) = self._parameters.vectors("choices", [name])
+        self._advance(asked + self._last + self._told)
+        heads = self._parameters.vectors("heads", [f"{name}={key}" for key in levels.keys])
         logits = (heads[:, :-1] @ self._state[0] + heads[:, -1]).astype(float)
         odds = np.exp(logits - logits.max())
-        odds /= odds.sum()
-        if place is None:
-            place = int(self._generator.choice(len(odds), p=odds))
-        episode.steps.append((choice, options, place))
-        episode.log_probabilities.append(float(np.log(odds[place])))
-        self._last = controller._numbers("options")[options[place]]
-        return levels_of(distribution).value(place, self._generator)
+        return np.asarray(odds / odds.sum())
+
+    def _take(self, name: str, levels: Levels, place: int, odds: Array) -> None:
+        (self._last,) = self._parameters.vectors("options", [f"{name}={levels.keys[place]}"])
+        self.steps.append((name, tuple(levels.keys), place))
+        self.log_probabilities.append(float(np.log(odds[place])))
+
+    def _advance(self, seen: Floats) -> None:
+        """One step of the LSTM."""
+        state, cell = self._state
+        numbers = self._parameters.numbers
+        gates = numbers("lstm.weight_ih_l0") @ seen + numbers("lstm.weight_hh_l0") @ state
+        gates = gates + numbers("lstm.bias_ih_l0") + numbers("lstm.bias_hh_l0")
+        enter, forget, candidate, leave = gates.reshape(4, -1)
+        cell = _sigmoid(forget) * cell + _sigmoid(enter) * np.tanh(candidate)
+        self._state = (_sigmoid(leave) * np.tanh(cell), cell)
 
 
 def _sigmoid(values: Floats) -> Floats:
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * values))
-
-
-class _Batch:
-    """Episodes as tensors, padded to the longest one."""
-
-    def __init__(self, episodes: Sequence[Episode]) -> None:
-        t, b = max(len(episode.steps) for episode in episodes), len(episodes)
-        o = max(len(options) for episode in episodes for _, options, _ in episode.steps)
-        choices, places = np.zeros((t, b), dtype=np.int64), np.zeros((t, b), dtype=np.int64)
-        options = np.full((t, b, o), -1, dtype=np.int64)
-        options[:, :, 0] = 0  # padding has one option, which is certain
-        logs, mask = np.zeros((t, b), dtype=np.float32), np.zeros((t, b), dtype=np.float32)
-        for column, episode in enumerate(episodes):
-            size = len(episode.steps)
-            mask[:size, column] = 1.0
-            logs[:size, column] = episode.log_probabilities or 0.0
-            for row, (choice, offered, place) in enumerate(episode.steps):
-                choices[row, column], places[row, column] = choice, place
-                options[row, column, : len(offered)] = offered
-        self.weights = torch.from_numpy(np.array([episode.weights for episode in episodes], dtype=np.float32))
-        self.choices, self.places, self.options = map(torch.from_numpy, (choices, places, options))
-        self.taken = self.options.gather(-1, self.places[..., None]).squeeze(-1)
-        self.log_probabilities, self.mask = torch.from_numpy(logs), torch.from_numpy(mask)

@@ -29,6 +29,9 @@ Terms = Callable[[Array, int | None], Array]
 
 #: Interquartile ranges of a normal distribution in a standard deviation.
 _QUARTILES = 1.349
+#: A term this many spreads above the median earns no more: a disconnected network costs next to nothing, and the
+#: inverse of that would outweigh everything.
+_ENOUGH = 3.0
 #: An accuracy of nothing has no logarithm.
 _LEAST_ACCURACY = 1e-3
 
@@ -95,7 +98,8 @@ def rewards(terms: Terms, losses: Array, violations: Array, learned: int | None,
     lowest: Array = np.zeros(len(weights))
     if feasible.any():
         parts = terms(losses[feasible], learned)
-        worth[feasible] = (parts - np.median(parts, axis=0)) / _spread(parts) @ weights.T
+        scaled = (parts - np.median(parts, axis=0)) / _spread(parts)
+        worth[feasible] = np.minimum(scaled, _ENOUGH) @ weights.T
         lowest = worth[feasible].min(axis=0)
     broken = violations[~feasible, None]
     worth[~feasible] = lowest - broken / (1 + broken)

@@ -14,14 +14,14 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial
 
 from optnas.sampler.candidates import build_of
-from optnas.sampler.controller import Controller, Rollout, Step
+from optnas.sampler.controller import Controller, Rollout
 from optnas.sampler.draw import allows
 from optnas.sampler.fitness import draw_weights, terms_of
 from optnas.sampler.history import History, read_history, violation_of
 from optnas.sampler.measured import ERROR, partly_known
 from optnas.sampler.planned import PlannedSampler, is_repeat, unseen
 from optnas.sampler.planner import CostOf, Excess
-from optnas.sampler.replay import Lesson, Replay
+from optnas.sampler.replay import Choice, Lesson, Replay
 from optnas.sampler.seeded import derive_seed
 from optnas.space import Choices, StubTrial
 
@@ -122,11 +122,11 @@ class ReinforceSampler(PlannedSampler):
             replay = Replay(Controller(objectives, seed=self._seed), objectives, learned, self._terms, self._seed)
             self._replay, self._taught = replay, []
         for trial, losses in outcomes[len(self._taught) :]:
-            replay.add(Lesson(trial.number, self._steps(trial), losses, violation_of(trial)))
+            replay.add(Lesson(trial.number, self._choices_of(trial), losses, violation_of(trial)))
         self._taught = ended
         return replay
 
-    def _steps(self, trial: FrozenTrial) -> list[Step]:
+    def _choices_of(self, trial: FrozenTrial) -> list[Choice]:
         if self._space is None:
             # Storages do not keep the order in which choices were made.
             return [(name, one, trial.params[name]) for name, one in sorted(trial.distributions.items())]
@@ -160,7 +160,8 @@ class _Drawn(StubTrial):
 
     def decide(self, name: str, distribution: BaseDistribution) -> Any:
         if name in self._fixed and allows(distribution, self._fixed[name]):
-            return self._rollout.follow(name, distribution, self._fixed[name])
+            self._rollout.follow(name, distribution, self._fixed[name])
+            return self._fixed[name]
         return self._rollout.decide(name, distribution)
 
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
 
-from optnas.sampler.controller import Controller, Episode, Step
+from optnas.sampler.controller import Controller
+from optnas.sampler.episode import Episode
 from optnas.sampler.fitness import Terms, draw_weights, rewards
 from optnas.sampler.seeded import derive_seed
 
-__all__ = ["STARTUP", "Lesson", "Replay", "advantages"]
+__all__ = ["FIRST_LESSONS", "Choice", "Lesson", "Replay", "advantages"]
 
 Array = NDArray[np.float64]
+#: Name, distribution and value.
+Choice = tuple[str, BaseDistribution, Any]
 
 #: The controller begins to learn when so many trials have an outcome; until then it draws uniformly.
-STARTUP = 8
+FIRST_LESSONS = 8
 #: Steps of the optimiser after each trial, episodes in each, and how many of these are the trial itself.
 _STEPS, _BATCH, _NEWEST = 2, 64, 8
 #: A trial is half as likely to be replayed, and counts half in the baseline, as one so many trials later.
@@ -26,6 +31,8 @@ _REPLAY_HALF, _BASELINE_HALF = 100.0, 30.0
 _MIXTURE = 8
 #: Advantages are cut here, in standard deviations: a network at chance level is just a bad one.
 _LARGEST = 3.0
+#: Rewards are about 1 in size: what deviates by less are equal ones.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class Lesson:
     """A trial with an outcome."""
 
     number: int
-    steps: Sequence[Step]
+    choices: Sequence[Choice]
+    """In the order in which they were asked."""
     losses: Array
     """(k,), smaller is better; NaN if it was refused for breaking a constraint."""
     violation: float
@@ -66,8 +74,8 @@ class Replay:
         generator = np.random.default_rng([derive_seed(self._seed, lesson.number), 1])
         mixture = draw_weights(generator, self.objectives, _MIXTURE)
         self._lessons.append(lesson)
-        self._episodes.append(self.controller.recall(lesson.steps, mixture))
-        if len(self._lessons) < STARTUP:
+        self._episodes.append(self.controller.recall(lesson.choices, mixture))
+        if len(self._lessons) < FIRST_LESSONS:
             return
         losses = np.array([one.losses for one in self._lessons])
         violations = np.array([one.violation for one in self._lessons])
@@ -90,7 +98,7 @@ def advantages(worth: Array) -> Array:
     shares = _fading(len(worth), _BASELINE_HALF)
     beyond = worth - shares @ worth
     deviation = np.sqrt(shares @ beyond**2)
-    return np.clip(beyond / np.where(deviation > 0, deviation, 1.0), -_LARGEST, _LARGEST)
+    return np.clip(beyond / np.where(deviation > _ROUNDING, deviation, 1.0), -_LARGEST, _LARGEST)
 
 
 def _fading(count: int, half: float) -> Array:
