@@ -32,14 +32,14 @@ class Parameters:
     Args:
         seed: Of the initial values.
         hidden: h.
-        shapes: Of the tensors that are no tables. Those named bias are zeros, others normal.
+        shapes: Of the tensors that are no tables. Biases of the LSTM are zeros, others normal.
     """
 
     def __init__(self, seed: int, hidden: int, shapes: Mapping[str, Sequence[int]]) -> None:
         self._seed, self._hidden = seed, hidden
         #: The rows of choices, and of options, called CHOICE=OPTION.
         self._rows: dict[str, dict[str, int]] = {"choices": {}, "options": {}}
-        self.tensors = {name: self._initial(name, shape) for name, shape in shapes.items()}
+        self.tensors = {name: self._random(name, *shape) for name, shape in shapes.items()}
         self.tensors |= {table: torch.zeros(0, self._width(table)) for table in _TABLES}
         #: Adam's averages of the gradients and of their squares.
         self._moments = {name: torch.zeros(2, *tensor.shape) for name, tensor in self.tensors.items()}
@@ -111,19 +111,15 @@ class Parameters:
         """Heads have a bias each."""
         return self._hidden + (table == "heads")
 
-    def _initial(self, name: str, shape: Sequence[int]) -> Tensor:
-        if "bias" in name:
+    def _random(self, name: str, *shape: int) -> Tensor:
+        if name.startswith("lstm.bias"):
             return torch.zeros(*shape)
-        # What enters the LSTM is about 1 in size, as is what comes out of its matrices.
-        return self._random(name, 1.0 if name == "condition" else self._hidden**-0.5, *shape)
-
-    def _random(self, name: str, std: float, *shape: int) -> Tensor:
         generator = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
-        return torch.from_numpy(generator.normal(0, std, shape)).float()
+        return torch.from_numpy(generator.normal(0, self._hidden**-0.5, shape)).float()
 
     def _fresh(self, table: str, name: str) -> Tensor:
         width = self._width(table)
-        return torch.zeros(width) if table == "heads" else self._random(f"{table}/{name}", 1.0, width)
+        return torch.zeros(width) if table == "heads" else self._random(f"{table}/{name}", width)
 
     def _append(self, table: str, names: Sequence[str]) -> None:
         rows = torch.stack([self._fresh(table, name) for name in names])

@@ -5,18 +5,27 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from optnas.sampler.controller import Controller
-from optnas.sampler.fitness import terms_of
+from optnas.sampler.fitness import draw_weights, terms_of
 from optnas.sampler.replay import FIRST_LESSONS, Lesson, Replay, advantages
 
 BITS = [(f"b{i}", CategoricalDistribution([0, 1])) for i in range(4)]
 
 
 def lesson(number: int) -> Lesson:
+    """Of a random network."""
+    return outcome(number, [int(bit) for bit in np.random.default_rng(number).integers(0, 2, 4)])
+
+
+def outcome(number: int, bits: list[int]) -> Lesson:
     """Error and cost of four bits, of which the first two are worth their cost."""
-    bits = np.random.default_rng(number).integers(0, 2, 4)
-    losses = np.array([1 - 0.3 * bits[0] - 0.3 * bits[1], 1.0 + bits.sum()])
-    choices = [(name, distribution, int(bit)) for (name, distribution), bit in zip(BITS, bits, strict=True)]
+    losses = np.array([1 - 0.3 * bits[0] - 0.3 * bits[1], 1.0 + sum(bits)])
+    choices = [(name, distribution, bit) for (name, distribution), bit in zip(BITS, bits, strict=True)]
     return Lesson(number, choices, losses, 0.0)
+
+
+def drawn(controller: Controller, weights: list[float], seed: int) -> list[int]:
+    rollout = controller.begin(weights, np.random.default_rng(seed))
+    return [rollout.decide(name, distribution) for name, distribution in BITS]
 
 
 def replay(lessons: list[Lesson], seed: int = 0) -> Replay:
@@ -73,15 +82,14 @@ def test_the_same_lessons_make_the_same_controller_whatever_was_proposed_between
 
 
 def test_it_learns_which_choices_are_worth_their_cost() -> None:
-    """With all weight on the error the first two bits matter, with all on the cost none should be set."""
-    controller = replay([lesson(number) for number in range(60)]).controller
-    for weights, expected in (([1.0, 0.0], [1, 1]), ([0.0, 1.0], [0, 0, 0, 0])):
-        rollouts = []
-        for seed in range(40):
-            rollout = controller.begin(weights, np.random.default_rng(seed))
-            rollouts.append([rollout.decide(name, distribution) for name, distribution in BITS])
-        shares = (np.array(rollouts)[:, : len(expected)] == expected).mean(axis=0)
-        assert shares.min() > 0.6
+    """With nearly all weight on the error the first two bits matter, with nearly all on the cost none is worth it."""
+    made = replay([])
+    for number in range(100):
+        weights = draw_weights(np.random.default_rng(number), 2, 1)[0]
+        made.add(outcome(number, drawn(made.controller, list(weights), number)))
+    for weights, expected in (([0.95, 0.05], [1, 1]), ([0.05, 0.95], [0, 0, 0, 0])):
+        networks = np.array([drawn(made.controller, weights, seed) for seed in range(40)])
+        assert (networks[:, : len(expected)] == expected).mean(axis=0).min() > 0.6
 
 
 @pytest.mark.parametrize("violation", [0.1, 5.0])
