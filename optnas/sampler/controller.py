@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from optnas.sampler.episode import Batch, Episode, centred
@@ -26,8 +26,8 @@ __all__ = ["Controller", "Rollout"]
 
 Array = NDArray[np.float64]
 
-#: Begins the names of its parameters.
-_LSTM = "lstm."
+#: Its parameters, in torch's order.
+_LSTM = ("lstm.weight_ih", "lstm.weight_hh", "lstm.bias_ih", "lstm.bias_hh")
 #: Networks are not drawn from the policy only, but mutated and enqueued too: no choice was less likely than this.
 _LEAST_LIKELY = 0.02
 
@@ -62,10 +62,9 @@ class Controller:
         clip: float = 1.0,
     ) -> None:
         self._lr, self._entropy, self._clip = lr, entropy, clip
-        # Its shapes and its way of computing only: its own initial values would come from the global random state.
-        self._lstm = nn.LSTM(hidden, hidden, device="meta")
-        shapes = {f"{_LSTM}{name}": parameter.shape for name, parameter in self._lstm.named_parameters()}
-        self._parameters = Parameters(seed, hidden, {"condition": (hidden, weights), **shapes})
+        # Not an nn.LSTM, whose initial values would come from the global random state.
+        lstm = {name: (4 * hidden,) if "bias" in name else (4 * hidden, hidden) for name in _LSTM}
+        self._parameters = Parameters(seed, hidden, {"condition": (hidden, weights), **lstm})
 
     def begin(self, weights: Sequence[float] | Array, generator: np.random.Generator) -> Rollout:
         """A new network, which `decide`s each choice that it is asked."""
@@ -106,12 +105,11 @@ class Controller:
 
     def _evaluate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(t, b) log probabilities of the choices taken, and entropies."""
-        own = {
-            name.removeprefix(_LSTM): tensor
-            for name, tensor in self._parameters.tensors.items()
-            if name.startswith(_LSTM)
-        }
-        states, _ = torch.func.functional_call(self._lstm, own, (self._inputs(batch),))
+        inputs = self._inputs(batch)
+        nothing = inputs.new_zeros(1, *inputs.shape[1:])
+        # Two biases, one layer, no dropout, training, one direction, steps first.
+        weights = [self._parameters[name] for name in _LSTM]
+        states, _, _ = torch.lstm(inputs, [nothing, nothing], weights, True, 1, 0.0, True, False, False)
         logs = self._logits(states[1:], batch.options).log_softmax(-1)
         return logs.gather(-1, batch.places[..., None]).squeeze(-1), -(logs.exp() * logs).sum(-1)
 
@@ -204,9 +202,8 @@ class Rollout(Episode):
     def _advance(self, seen: Floats) -> None:
         """One step of the LSTM."""
         state, cell = self._state
-        numbers = self._parameters.numbers
-        gates = numbers("lstm.weight_ih_l0") @ seen + numbers("lstm.weight_hh_l0") @ state
-        gates = gates + numbers("lstm.bias_ih_l0") + numbers("lstm.bias_hh_l0")
+        of_input, of_state, *biases = (self._parameters.numbers(name) for name in _LSTM)
+        gates = of_input @ seen + of_state @ state + biases[0] + biases[1]
         enter, forget, candidate, leave = gates.reshape(4, -1)
         cell = _sigmoid(forget) * cell + _sigmoid(enter) * np.tanh(candidate)
         self._state = (_sigmoid(leave) * np.tanh(cell), cell)

@@ -39,6 +39,8 @@ class Parameters:
         self._seed, self._hidden = seed, hidden
         #: The rows of choices, and of options, called CHOICE=OPTION.
         self._rows: dict[str, dict[str, int]] = {"choices": {}, "options": {}}
+        #: Rows never move: those of choices that were asked for before are kept at hand.
+        self._asked: dict[tuple[str, tuple[str, ...]], Rows] = {}
         self.tensors = {name: self._random(name, *shape) for name, shape in shapes.items()}
         self.tensors |= {table: torch.zeros(0, self._width(table)) for table in _TABLES}
         #: Adam's averages of the gradients and of their squares.
@@ -49,6 +51,11 @@ class Parameters:
 
     def rows(self, name: str, keys: tuple[str, ...]) -> Rows:
         """The rows of a choice and of its options, made if they are new."""
+        if (name, keys) not in self._asked:
+            self._asked[name, keys] = self._made(name, keys)
+        return self._asked[name, keys]
+
+    def _made(self, name: str, keys: tuple[str, ...]) -> Rows:
         options = self._rows["options"]
         names = [f"{name}={key}" for key in keys]
         if name not in self._rows["choices"]:
@@ -96,6 +103,7 @@ class Parameters:
                 raise ValueError(f"{name}: expected a tensor of {tuple(self.tensors[name].shape)}, got {got}")
             self.tensors[name].copy_(state[name][0])
             self._moments[name].copy_(state[name][1:])
+        self._asked.clear()
         for table in _TABLES:
             names = [name.removeprefix(f"{table}/") for name in state if name.startswith(f"{table}/")]
             rows = [state[f"{table}/{name}"] for name in names]
