@@ -1,6 +1,7 @@
 """WHO proposes the next network."""
 
 from optnas.sampler.candidates import NothingToPropose
+from optnas.sampler.controller import Controller
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
 from optnas.sampler.nsga2 import NSGA2Sampler
@@ -11,6 +12,7 @@ from optnas.sampler.warm import Experience
 
 __all__ = [
     "SAMPLERS",
+    "Controller",
     "CostAwareSampler",
     "EvolutionSampler",
     "Experience",

@@ -84,6 +84,15 @@ def test_good_options_become_likely_and_bad_ones_rare() -> None:
     assert sum(shares) == pytest.approx(1, rel=1e-4)
 
 
+def test_it_learns_from_its_own_networks_without_a_study() -> None:
+    controller, source = Controller(1), generator()
+    for _ in range(40):
+        rollouts = [controller.begin([1.0], source) for _ in range(8)]
+        rewards = np.array([sum(rollout.decide(f"op{i}", ABC) == "b" for i in range(3)) for rollout in rollouts])
+        controller.learn(rollouts, rewards - rewards.mean())
+    assert probability(controller, [(f"op{i}", ABC, "b") for i in range(3)], [[1.0]]) > 0.8
+
+
 def test_entropy_keeps_options_alive() -> None:
     shares = [probability(taught([1.0, 0.0, -1.0], 200, entropy=value), [("op", ABC, "a")]) for value in (0.0, 3.0)]
     assert shares[0] > 0.95
