@@ -11,8 +11,8 @@ half of a reward that varies by 1, since each term is divided by its spread amon
 divided by the spread of the accuracy). Without that nearly all shares would be decided by the costs, which vary by
 factors where accuracies vary by a few hundredths.
 
-The sum is the default: on three synthetic spaces of 6561 and 15625 networks it led the controller to .99 of the
-hypervolume in 500 trainings, the product to .97 (means of three seeds).
+The sum is the default: on three synthetic spaces of 6561 and 15625 networks it led the controller to .88 and .93 of the
+hypervolume in 100 and 200 trainings, the product to .88 and .91, and both to .96 in 300 (means of three seeds).
 """
 
 from __future__ import annotations
