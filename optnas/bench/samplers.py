@@ -18,11 +18,12 @@ from optnas.errors import UsageError
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
 from optnas.sampler.nsga2 import NSGA2Sampler
+from optnas.sampler.reinforce import ReinforceSampler
 
 __all__ = ["CHECKPOINTS", "REPLAYED", "Replayed", "check_replay", "replay_sampler", "replay_samplers"]
 
 #: Numbers of trainings after which a replay is measured.
-CHECKPOINTS = (10, 25, 50, 100, 150, 200, 400)
+CHECKPOINTS = (10, 25, 50, 100, 150, 200, 400, 500)
 #: A replay that has asked so many times as often as it trained has nothing left to find.
 _PATIENCE = 20
 
@@ -69,6 +70,10 @@ _FACTORIES: dict[str, tuple[Factory, bool]] = {
     "gp": (lambda table, answers, seed: GPSampler(seed=seed), False),
     "cost-aware": (_cost_aware, True),
     "evolution": (lambda table, answers, seed: EvolutionSampler(seed=seed), True),
+    "reinforce": (
+        lambda table, answers, seed: ReinforceSampler(objectives=answers.objectives, seed=seed),
+        True,
+    ),
 }
 #: The samplers that can always be replayed; those of `OTHERS` need their packages.
 REPLAYED = tuple(_FACTORIES)

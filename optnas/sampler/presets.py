@@ -16,6 +16,7 @@ from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
 from optnas.sampler.nsga2 import NSGA2Sampler
 from optnas.sampler.planner import CostOf, Excess
+from optnas.sampler.reinforce import ReinforceSampler
 from optnas.sampler.seeded import SeededSampler
 from optnas.sampler.warm import Experience, silent
 
@@ -45,7 +46,7 @@ _OPTUNAS: dict[str, Callable[..., BaseSampler]] = {
 }
 
 #: What `make_sampler` knows, the default first.
-SAMPLERS = ("cost-aware", "tpe", "nsga2", "evolution", "random")
+SAMPLERS = ("cost-aware", "tpe", "nsga2", "evolution", "reinforce", "random")
 
 
 def check_sampler(name: str) -> None:
@@ -95,6 +96,8 @@ def make_sampler(
         return EvolutionSampler(space, population=population, tournament=min(5, population), seed=seed)
     if name == "nsga2":
         return NSGA2Sampler(space, population=population, objectives=objectives, seed=seed)
+    if name == "reinforce":
+        return ReinforceSampler(space, cost_of=cost_of, excess=excess, objectives=objectives, seed=seed)
     if name != "cost-aware":
         return SeededSampler(partial(_OPTUNAS[name], population=population), seed)
     if cost_of is None:

@@ -46,7 +46,7 @@ class Settings:
     constraints: Sequence[str] = ()
     """A budget such as "params<=100k"; a network over it is never trained. May be given several times."""
     sampler: str = "cost-aware"
-    """Who proposes networks: cost-aware, tpe, nsga2, evolution or random."""
+    """Who proposes networks: cost-aware, tpe, nsga2, evolution, reinforce or random."""
     population: int = 20
     """How many trials nsga2 and evolution breed from; for these and tpe, how many random trials come first."""
     warm_start: str | None = None

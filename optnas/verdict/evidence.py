@@ -20,6 +20,7 @@ from optnas.front import objective_names
 from optnas.objective import ATTRIBUTE, ERROR
 from optnas.sampler.cost_aware import STARTUP
 from optnas.sampler.history import read_history, violation_of
+from optnas.sampler.replay import FIRST_LESSONS
 from optnas.study import attribute, is_trained
 
 __all__ = ["Evidence", "random_first", "read_evidence"]
@@ -32,6 +33,7 @@ _BLIND: Mapping[str, Callable[[int], float]] = {
     "tpe": float,
     "nsga2": float,
     "evolution": float,
+    "reinforce": lambda population: float(FIRST_LESSONS),
 }
 
 
