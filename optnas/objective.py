@@ -313,7 +313,7 @@ class Objective:
         return costs and {name: costs[name] for name in BLOCKWISE if name in named}
 
     def excess(self, costs: Mapping[str, float]) -> float:
-        """How far costs are beyond the constraints, as a share of them, as far as they are known; 0 or less if within."""
+        """How far known costs are beyond their constraints, as a share of them; 0 or less if within."""
         known = (constraint for constraint in self.constraints if constraint.cost in costs)
         return max((constraint.violation(costs) for constraint in known), default=0.0)
 

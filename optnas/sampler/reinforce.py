@@ -103,6 +103,29 @@ class ReinforceSampler(PlannedSampler):
                 break
         return unseen(build, network or drawn.params, history.tried, fixed, generator)
 
+    def imagine(self, study: Study, count: int, generator: np.random.Generator) -> list[Choices]:
+        """Networks that the policy would draw now, each under weights of its own; repeats are not avoided.
+
+        Args:
+            study: What it has learned from.
+            count: How many; each within the limits if one of eight draws was.
+            generator: Of all draws.
+        """
+        history = read_history(study, -1, self._plans)
+        controller = self._learned(study, history).controller
+        build = self._space or build_of(dict(sorted(history.distributions.items())))
+        networks: list[Choices] = []
+        for _ in range(count):
+            found: list[tuple[float, Choices]] = []
+            for weights in draw_weights(generator, len(study.directions), _DRAWS):
+                drawn = _Drawn(controller.begin(weights, generator), {})
+                build(drawn)
+                found.append((self._beyond(drawn.params), drawn.params))
+                if found[-1][0] <= 0:
+                    break
+            networks.append(min(found, key=lambda pair: pair[0])[1])
+        return networks
+
     def _beyond(self, network: Choices) -> float:
         """How far a network is beyond the limits, as far as that is known before it is trained."""
         if self._cost_of is None or self._excess is None:

@@ -9,6 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from optnas.sampler import Experience, derive_seed
 from optnas.sampler.history import violation_of
 from optnas.sampler.nsga2 import survivors
 from optnas.sampler.ranked import RankedSampler
+from optnas.sampler.reinforce import ReinforceSampler
+from optnas.sampler.warm import silent
 from optnas.space import Choices, space_name
 from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, open_study
@@ -32,8 +35,8 @@ from optnas.study.ending import Ending, never, parse_duration
 from optnas.study.executor import Executor
 from optnas.study.settings import Settings
 from optnas.study.storage import sqlite_path
-from optnas.study.supernet import Supernet, image_task, train_supernet
-from optnas.supernet import FairPaths, OneShotTask, SupernetAudit, audit_scores
+from optnas.study.supernet import Networks, Supernet, fair_paths, image_task, train_supernet
+from optnas.supernet import OneShotTask, SupernetAudit, audit_scores
 
 __all__ = ["audit_supernet", "best_scored", "check_one_shot", "one_shot", "supernet_path"]
 
@@ -44,6 +47,8 @@ Say = Callable[[str], None]
 AUDITED, _FEWEST = 10, 4
 #: How many networks are scored by shared weights.
 CANDIDATES = 500
+#: How often a controller and the shared weights learn in turn.
+_TURNS = 4
 #: The shares of a search's time after which shared weights are trained, and networks scored.
 _TRAINING, _SCORING = 0.35, 0.6
 
@@ -75,22 +80,28 @@ def one_shot(
     """
     path = supernet_path(study, settings.storage, objective)
     seconds = parse_duration(settings.time) * _TRAINING if settings.time else None
-    supernet = train_supernet(objective, executor, path, passes=settings.supernet_epochs, seconds=seconds, say=say)
+    train = partial(
+        train_supernet, objective, executor, path, passes=settings.supernet_epochs, seconds=seconds, say=say
+    )
+    candidates, ending = settings.candidates or CANDIDATES, clock(_SCORING)
+    policy: Networks | None = None
+    if settings.sampler == "reinforce":
+        supernet, policy = _in_turn(study, objective, executor, settings, train, candidates // 2, ending)
+        candidates = -(-candidates // 2)
+    else:
+        supernet = train()
     say(f"shared weights: {supernet}")
-    known = attribute(study, "supernet_audit") or {}
-    if known.get("digest") != supernet.digest:
-        count = AUDITED if settings.limit is None else min(AUDITED, max(_FEWEST, settings.limit // 3))
-        say(f"shared weights: {count} networks are trained from scratch to see if these can be trusted")
-        audit = audit_supernet(study, objective.variant(pruner=NoPruner()), executor, supernet, count, watcher)
-        known = {"digest": supernet.digest, "trusted": audit.trusted, "sentence": str(audit), **asdict(audit)}
-        study.set_user_attr(ATTRIBUTE + "supernet_audit", known)
-    say(known["sentence"])
-    if not known["trusted"]:
+    if not _is_trusted(study, objective, executor, supernet, settings, watcher, say):
         say(f"the search goes on without them, by {settings.sampler} and training from scratch")
         return None
-    scored = _scores_of(study, objective, supernet, settings)
-    candidates = settings.candidates or CANDIDATES
-    _score_networks(scored, _one_shot_objective(objective, supernet), executor, candidates, say, clock(_SCORING))
+    scoring = _one_shot_objective(objective, supernet)
+    sampler = scoring.sampler(settings.sampler, settings.population)
+    if policy is not None:
+        drawn = policy(np.random.default_rng([objective.seed, 5]), 2 * candidates)
+        sampler = RankedSampler(drawn, objective.explore, objective.seed)
+    name = f"{study.study_name} one-shot {supernet.digest[:6]}"
+    scored = _scores_of(study, scoring, settings, name, sampler, {"weights": supernet.digest})
+    _score_networks(scored, scoring, executor, candidates, say, ending)
     if settings.sampler == "cost-aware":
         # Its model learns from the trainings how far to believe the scores.
         trained = networks(scored)
@@ -99,6 +110,27 @@ def one_shot(
         )
         return objective.sampler("cost-aware", settings.population, experience, say)
     return RankedSampler(best_scored(scored), objective.explore, objective.seed)
+
+
+def _is_trusted(
+    study: Study,
+    objective: Objective,
+    executor: Executor,
+    supernet: Supernet,
+    settings: Settings,
+    watcher: Callable[[Event], None],
+    say: Say,
+) -> bool:
+    """Whether an audit, now or in an earlier run, found that shared weights rank networks as training does."""
+    known = attribute(study, "supernet_audit") or {}
+    if known.get("digest") != supernet.digest:
+        count = AUDITED if settings.limit is None else min(AUDITED, max(_FEWEST, settings.limit // 3))
+        say(f"shared weights: {count} networks are trained from scratch to see if these can be trusted")
+        audit = audit_supernet(study, objective.variant(pruner=NoPruner()), executor, supernet, count, watcher)
+        known = {"digest": supernet.digest, "trusted": audit.trusted, "sentence": str(audit), **asdict(audit)}
+        study.set_user_attr(ATTRIBUTE + "supernet_audit", known)
+    say(known["sentence"])
+    return bool(known["trusted"])
 
 
 def check_one_shot(settings: Settings) -> None:
@@ -193,11 +225,7 @@ def audit_supernet(
 
 
 def _sample(objective: Objective, networks: int) -> list[Choices]:
-    def excess(choices: Choices) -> float | None:
-        costs = objective.foresee(choices)
-        return None if costs is None else objective.excess(costs)
-
-    paths = FairPaths(objective.build, np.random.default_rng([objective.seed, 4]), excess)
+    paths = fair_paths(objective, np.random.default_rng([objective.seed, 4]))
     drawn: list[Choices] = []
     for _ in range(20 * networks):
         choices, _ = paths.draw()
@@ -228,20 +256,60 @@ def _scores(objective: Objective, executor: Executor, supernet: Supernet, networ
     return [float(outcome.result().error) for outcome in outcomes]
 
 
-def _scores_of(study: Study, objective: Objective, supernet: Supernet, settings: Settings) -> Study:
-    """The study of the scores, beside the study of the trainings."""
-    scoring = _one_shot_objective(objective, supernet)
+def _in_turn(
+    study: Study,
+    objective: Objective,
+    executor: Executor,
+    settings: Settings,
+    train: Callable[..., Supernet],
+    candidates: int,
+    ending: Ending,
+) -> tuple[Supernet, Networks]:
+    """Let a controller and the shared weights learn from each other (ENAS, Pham et al. 2018, arXiv:1802.03268).
+
+    After half of their training the weights score networks that the controller proposes, it learns from these, and
+    the weights go on with networks that it draws; some times in turn. Its scores are trials of a study of their own.
+
+    Returns:
+        The shared weights, and the controller's policy.
+    """
+    supernet = train(share=0.5)
+    sampler = objective.sampler("reinforce")
+    assert isinstance(sampler, ReinforceSampler)
+    taught = _scores_of(study, _one_shot_objective(objective, supernet), settings, f"{study.study_name} enas", sampler)
+
+    def policy(generator: np.random.Generator, count: int) -> Sequence[Choices]:
+        return sampler.imagine(taught, count, generator)
+
+    for turn in range(1, _TURNS + 1):
+        scoring = _one_shot_objective(objective, supernet)
+        _score_networks(taught, scoring, executor, candidates * turn // _TURNS, silent, ending)
+        supernet = train(share=(1 + turn / _TURNS) / 2, networks=policy)
+    return supernet, policy
+
+
+def _scores_of(
+    study: Study,
+    objective: Objective,
+    settings: Settings,
+    name: str,
+    sampler: BaseSampler,
+    identity: Mapping[str, Any] | None = None,
+) -> Study:
+    """A study of scores, beside the study of the trainings."""
     return open_study(
         study._storage,
-        f"{study.study_name} one-shot {supernet.digest[:6]}",
-        scoring.objectives,
+        name,
+        objective.objectives,
         {
-            "task": scoring.task.describe(),
+            "task": image_task(objective).describe(),
+            "evaluator": "one-shot",
             "space": {"name": space_name(settings.space)},
-            "objectives": list(scoring.objectives),
-            "constraints": sorted(map(str, scoring.constraints)),
-            "seed": scoring.seed,
+            "objectives": list(objective.objectives),
+            "constraints": sorted(map(str, objective.constraints)),
+            "seed": objective.seed,
+            **(identity or {}),
         },
-        scoring.sampler(settings.sampler, settings.population),
+        sampler,
         part_of=study.study_name,
     )

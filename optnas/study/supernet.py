@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from optuna.trial import BaseTrial
 
 from optnas.errors import UsageError
 from optnas.objective import Objective
@@ -20,12 +22,25 @@ from optnas.sampler import derive_seed
 from optnas.space import Choices
 from optnas.space.graph import fixed_seed
 from optnas.study.executor import Executor
-from optnas.supernet import FairPaths, Lesson, SupernetState, Taught, largest_like, load_notes, save_state, teach
+from optnas.supernet import (
+    FairPaths,
+    Lesson,
+    OneShotTask,
+    SupernetState,
+    Taught,
+    largest_like,
+    load_notes,
+    save_state,
+    teach,
+)
 from optnas.supernet.shared import shared_names
 from optnas.supernet.state import average, load_state
 from optnas.task import ImageTask
 
-__all__ = ["Supernet", "image_task", "train_supernet"]
+__all__ = ["Networks", "Supernet", "fair_paths", "image_task", "train_supernet"]
+
+#: Draws so many networks.
+Networks = Callable[[np.random.Generator, int], Sequence[Choices]]
 
 #: Networks that are looked at to know which weights there are, and as many of their kind at full width.
 _LOOKS = 64
@@ -74,7 +89,7 @@ def image_task(objective: Objective) -> ImageTask:
     Raises:
         UsageError: If it is not an `ImageTask`, or its networks choose how they are trained.
     """
-    task = objective.task
+    task = objective.task.task if isinstance(objective.task, OneShotTask) else objective.task
     if not isinstance(task, ImageTask):
         raise UsageError(f"shared weights: expected an ImageTask, got {type(task).__name__}")
     if task.tune:
@@ -91,6 +106,8 @@ def train_supernet(
     *,
     passes: int | None = None,
     seconds: float | None = None,
+    share: float = 1.0,
+    networks: Networks | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Supernet:
     """Train the weights that the networks of a space share, or go on where the file at `path` stands.
@@ -104,7 +121,9 @@ def train_supernet(
         executor: Trains; all its slots are used.
         path: Of the file; half a training is kept there if it is killed.
         passes: Over the training images; by default six times the epochs of a training.
-        seconds: Plan for no more than these.
+        seconds: Plan the whole training for no more than these.
+        share: Stop after this share of it, from 0 to 1.
+        networks: Draws the networks of some steps in the place of fair drawing.
         say: Told what is done.
 
     Raises:
@@ -123,12 +142,16 @@ def train_supernet(
         notes = _begin(objective, path, total)
         say(f"shared weights: {_count(notes['weights'])} weights, {notes['size_bytes'] / 1e6:.0f} MB; "
             f"{total * executor.slots} steps of {batch} images")  # fmt: skip
-    elif notes["steps"] < notes["total"]:
+    elif notes["steps"] < share * notes["total"] and networks is None:
         say(f"shared weights: going on at step {notes['steps']} of {notes['total']}")
     began, done_before = time.perf_counter(), notes["steps"]
-    while notes["steps"] < notes["total"]:
-        _round(objective, executor, lessons, path, notes)
+    networks = networks or partial(_fair, objective, notes)
+    while notes["steps"] < share * notes["total"]:
+        quarter = 4 * notes["steps"] // notes["total"]
+        loss = _round(objective, executor, lessons, path, notes, networks)
         spent = time.perf_counter() - began
+        if quarter < 4 * notes["steps"] // notes["total"]:
+            say(f"shared weights: {notes['steps'] / notes['total']:.0%} trained, loss {loss:.2f}, {spent:.0f} s")
         if seconds is not None:
             pace = spent / (notes["steps"] - done_before)
             reachable = done_before + math.floor(seconds / pace)
@@ -186,8 +209,10 @@ def _begin(objective: Objective, path: Path, total: int) -> dict[str, Any]:
     return notes
 
 
-def _round(objective: Objective, executor: Executor, task: ImageTask, path: Path, notes: dict[str, Any]) -> None:
-    """One lesson for each worker, and the mean of what they learned."""
+def _round(
+    objective: Objective, executor: Executor, task: ImageTask, path: Path, notes: dict[str, Any], networks: Networks
+) -> float:
+    """One lesson for each worker, and the mean of what they learned; returns that of their losses."""
     began = time.perf_counter()
     first, total = notes["steps"], notes["total"]
     count = min(_LESSON_STEPS, total - first)
@@ -195,8 +220,8 @@ def _round(objective: Objective, executor: Executor, task: ImageTask, path: Path
     futures: list[Future[Taught]] = []
     for slot, file in enumerate(after):
         seed = derive_seed(objective.seed, first * executor.slots + slot)
-        networks = _networks(objective, np.random.default_rng(seed), notes, count)
-        lesson = Lesson(objective.build, task, networks, str(path), str(file), first, total, seed)
+        drawn = networks(np.random.default_rng(seed), count)
+        lesson = Lesson(objective.build, task, drawn, str(path), str(file), first, total, seed)
         futures.append(executor.submit(teach, lesson))
     taught = [future.result() for future in futures]
     notes["steps"] += count
@@ -208,21 +233,31 @@ def _round(objective: Objective, executor: Executor, task: ImageTask, path: Path
     save_state(average([load_state(file) for file in after]), path, notes)
     for file in after:
         file.unlink(missing_ok=True)
+    return float(np.mean([one.losses for one in taught]))
 
 
-def _networks(
-    objective: Objective, generator: np.random.Generator, notes: Mapping[str, Any], count: int
+def _fair(
+    objective: Objective, notes: Mapping[str, Any], generator: np.random.Generator, count: int
 ) -> Sequence[Choices]:
-    def excess(choices: Choices) -> float | None:
-        costs = objective.foresee(choices)
-        return None if costs is None else objective.excess(costs)
-
-    paths = FairPaths(objective.explore, generator, excess)
+    """Networks that move away from the largest one as the training goes on."""
+    paths = fair_paths(objective, generator, objective.explore)
     with fixed_seed():
         return [
             _drawn(paths, notes["start"], (notes["steps"] + step) / (_WIDENING * notes["total"]))[0]
             for step in range(count)
         ]
+
+
+def fair_paths(
+    objective: Objective, generator: np.random.Generator, build: Callable[[BaseTrial], Any] | None = None
+) -> FairPaths:
+    """Fair networks within the budget of an objective."""
+
+    def excess(choices: Choices) -> float | None:
+        costs = objective.foresee(choices)
+        return None if costs is None else objective.excess(costs)
+
+    return FairPaths(build or objective.build, generator, excess)
 
 
 def _drawn(paths: FairPaths, start: Choices | None = None, freedom: float = 1.0) -> tuple[Choices, torch.nn.Module]:

@@ -29,8 +29,8 @@ class FairPaths:
     Args:
         build: The space, or what makes its choices.
         generator: Of all draws.
-        excess: How far a network is over the budget, 0 or less if within, None if it does not work; such networks are drawn
-            again, and the options that they used go back.
+        excess: How far a network is over the budget, 0 or less if within, None if it does not work; such networks
+            are drawn again, and the options that they used go back.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ import optnas
 from optnas import ImageTask
 from optnas.errors import UsageError
 from optnas.objective import Objective
-from optnas.sampler import CostAwareSampler
+from optnas.sampler import CostAwareSampler, ReinforceSampler
 from optnas.sampler.ranked import RankedSampler
 from optnas.study import InProcess, find_study
 from optnas.study.executor import Executor
@@ -296,3 +296,31 @@ def test_weights_in_memory_go_with_the_study(believed):
     folder = supernet_path(result.study, "memory", an_objective()).parent
     assert folder.is_dir()
     assert not Path("optnas-supernets").exists()
+
+
+def test_a_controller_and_shared_weights_learn_in_turn(believed, monkeypatch):
+    drawn = []
+    original = ReinforceSampler.imagine
+
+    def imagine(self, study, count, generator):
+        networks = original(self, study, count, generator)
+        finished = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+        drawn.append((len(finished), networks))
+        return networks
+
+    monkeypatch.setattr(ReinforceSampler, "imagine", imagine)
+    result = run(sampler="reinforce", trials=6, candidates=24)
+    names = optuna.get_all_study_names(result.study._storage)
+    (enas,) = [name for name in names if name.endswith(" enas")]
+    # Each time it is asked it has learned from more scores; the last time it proposes what is scored.
+    turns = [count for count, _ in drawn]
+    assert turns == sorted(turns)
+    assert turns[0] >= 3
+    assert turns[-1] >= 12
+    assert len(drawn[-1][1]) == 24
+    policy = [trial.params for trial in scored_study(result).trials]
+    assert policy
+    assert all(network in drawn[-1][1] for network in policy[:6])
+    again = len(optuna.load_study(study_name=enas, storage=result.study._storage).trials)
+    run(trials=7)
+    assert len(optuna.load_study(study_name=enas, storage=result.study._storage).trials) == again
