@@ -107,13 +107,19 @@ def _spread(distribution: IntDistribution | FloatDistribution) -> np.ndarray[Any
 class AsideTrial(StubTrial):
     """A trial that can build options which are no part of its network."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_aside = False
+
     @contextmanager
     def aside(self) -> Iterator[None]:
         """What is suggested until this is left is forgotten then."""
         kept = dict(self._params), dict(self._distributions)
+        self.is_aside = True
         try:
             yield
         finally:
+            self.is_aside = False
             self._params, self._distributions = kept
 
 
@@ -136,7 +142,7 @@ class MostProbable(AsideTrial):
 
     def choose(self, name: str, options: Mapping[str, Callable[[], nn.Module]]) -> nn.Module:
         chosen = super().choose(name, options)
-        if name not in self.ended_free:
+        if not self.is_aside and name not in self.ended_free:
             with self.aside():
                 free = {option for option, builder in options.items() if next(builder().parameters(), None) is None}
             if free:

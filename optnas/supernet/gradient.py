@@ -42,10 +42,10 @@ from optnas.threads import one_thread
 
 __all__ = ["Descended", "Descent", "descend"]
 
-#: How fast the baseline follows the loss.
+#: What the running means of loss and cost, the baselines of the score function, keep of themselves at each step.
 _BASELINE = 0.9
 #: Networks that are looked at before the search, for the reference and for what cannot be searched this way.
-_LOOKED_AT = 16
+_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,9 @@ class Descent:
     """Of the weights and of the logits, each."""
     paths: int | None = 1
     """The most options of a choice that run in one step; None runs all of them."""
+    straight_through: bool = False
+    """With one path: whether logits learn from the gradient in the scale of its output, as in GDAS, instead of by the
+    score function. Where batch norm follows, the scale means nothing and there is next to no gradient."""
     temperature: tuple[float, float] = (1.0, 0.5)
     """Of the Gumbel softmax at the first and at the last step, geometric in between."""
     lr: float = 0.03
@@ -159,7 +162,7 @@ class _Search:
         self._architecture = Architecture(job.lr)
         self._generator = torch.Generator().manual_seed(job.seed)
         self._expected = ExpectedCost(job.build, job.task.input_shape, job.cost, self._settings.device)
-        self._baseline: float | None = None
+        self._usual: tuple[float, float] | None = None
         self._reference = self._look()
 
     def result(self) -> Descended:
@@ -279,6 +282,7 @@ class _Search:
             self._architecture,
             self._generator,
             paths=self._paths,
+            straight_through=self._job.straight_through,
             temperature=temperature,
             prices=self._expected.prices,
         )
@@ -290,22 +294,27 @@ class _Search:
             loss = F.cross_entropy(output, batch[1])
         _check_finite(loss, "logits", step, trial)
         price = self._job.weight / self._reference
-        total = loss + price * cost
         self._architecture.zero_grad()
-        (total + self._surprise(trial, loss.item(), cost.item(), price)).backward()  # type: ignore[no-untyped-call]
+        surprise = self._surprise(trial, loss.item(), cost.item(), price)
+        (loss + price * cost + surprise).backward()  # type: ignore[no-untyped-call]
         self._architecture.step()
         return loss.item(), cost.item()
 
     def _surprise(self, trial: MixtureTrial, loss: float, cost: float, price: float) -> Tensor:
         """Its gradient is an estimate of that of the loss in the logits of the choices that were drawn."""
-        value = loss + price * cost
-        baseline = value if self._baseline is None else self._baseline
-        self._baseline = _BASELINE * baseline + (1 - _BASELINE) * value
+        usual_loss, usual_cost = self._usual or (loss, cost)
+        self._usual = (
+            _BASELINE * usual_loss + (1 - _BASELINE) * loss,
+            _BASELINE * usual_cost + (1 - _BASELINE) * cost,
+        )
         surprise = torch.zeros(())
         for drawn in trial.drawn:
-            # Within an option a choice matters where that option is taken, not with the probability that it is.
-            within = sum(float(trial.excess[name]) for name in drawn.inside if name in trial.excess)
-            surprise = surprise + (value - price * within - baseline) * drawn.log_probability
+            beyond = loss - usual_loss
+            if not drawn.in_mixture:
+                # Within an option a choice matters where that option is taken, not with the probability that it is.
+                within = sum(trial.excess[name].item() for name in drawn.inside if name in trial.excess)
+                beyond += price * (cost - within - usual_cost)
+            surprise = surprise + beyond * drawn.log_probability
         return surprise
 
 

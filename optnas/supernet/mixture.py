@@ -8,8 +8,7 @@ space suggests otherwise, a width, say, is used up by its Python code: it is dra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -85,9 +84,11 @@ def check_alike(name: str, first: Sequence[int], other: Sequence[int]) -> None:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A choice that was drawn and used up by the Python code of the space."""
+    """A choice that was drawn, and of which the outputs of the network tell no gradient."""
 
     name: str
+    in_mixture: bool
+    """Whether a mixture bears its cost, which then has a gradient of its own."""
     log_probability: Tensor
     """Of the value that was drawn; differentiable in the logits."""
     inside: tuple[str, ...]
@@ -108,12 +109,13 @@ class MixtureTrial(AsideTrial):
         architecture: The logits; choices that are new to it are added.
         generator: Of all draws.
         paths: The most options of a choice that run.
+        straight_through: Whether a single path has that factor; if not, it is in `drawn`, for the score function.
         temperature: Of the softmax; towards 0 the weights become 0 and 1, and their gradient noisier.
         prices: If given, mixtures find out what they are expected to cost while the network runs.
         learns: Whether the outputs have a gradient in the logits.
 
     Attributes:
-        drawn: The choices that no mixture stands for, in the order in which they were made.
+        drawn: The choices for the score function, in the order in which they were made.
         mixtures: In the order in which they were built.
         excess: By choice how much more its mixtures are expected to cost than the options that were drawn.
         drawn_cost: Of the options that were drawn; `excess` and this are filled in while the network runs.
@@ -125,13 +127,15 @@ class MixtureTrial(AsideTrial):
         generator: torch.Generator,
         *,
         paths: int = 1,
+        straight_through: bool = True,
         temperature: float = 1.0,
         prices: BlockPrices | None = None,
         learns: bool = True,
     ) -> None:
         super().__init__()
         self._architecture, self._generator = architecture, generator
-        self._paths, self._temperature, self._prices, self._learns = paths, temperature, prices, learns
+        self._paths, self._straight_through = paths, straight_through
+        self._temperature, self._prices, self._learns = temperature, prices, learns
         self.drawn: list[Drawn] = []
         self.mixtures: list[Mixture] = []
         self.excess: dict[str, Tensor] = {}
@@ -140,21 +144,21 @@ class MixtureTrial(AsideTrial):
         self._mixed: set[str] = set()
         self._inside: tuple[str, ...] = ()
         self._share = 1.0
-        self._is_aside = False
 
     def decide(self, name: str, distribution: BaseDistribution) -> Any:
         logits = self._architecture.logits(name, distribution)
         # The largest of logits under Gumbel noise is a draw by their softmax.
         perturbed = logits - torch.empty_like(logits).exponential_(generator=self._generator).log()
         index = int(perturbed.argmax())
-        if name in self._mixed:
+        if not self.is_aside:
             self._perturbed[name] = perturbed
-        elif not self._is_aside:
-            self.drawn.append(Drawn(name, logits.log_softmax(0)[index], self._inside))
+            in_mixture = name in self._mixed
+            if not in_mixture or (self._paths_of(logits) == 1 and not self._straight_through):
+                self.drawn.append(Drawn(name, in_mixture, logits.log_softmax(0)[index], self._inside))
         return self._architecture.values(name)[index]
 
     def choose(self, name: str, options: Mapping[str, Callable[[], nn.Module]]) -> nn.Module:
-        if self._is_aside:
+        if self.is_aside:
             return super().choose(name, options)
         self._mixed.add(name)
         self._suggest(name, CategoricalDistribution(list(options)))
@@ -164,18 +168,22 @@ class MixtureTrial(AsideTrial):
             self._build(name, names[index], options[names[index]], share)
             for index, share in zip(running.tolist(), weights.tolist(), strict=True)
         ]
-        if not self._learns:
-            weights = weights.detach()
-        plain = len(built) == 1 and not self._learns
+        if len(built) == 1 and not (self._learns and self._straight_through):
+            used = None
+        else:
+            used = weights if self._learns else weights.detach()
         on_input = (
             None if self._prices is None else partial(self._bill, list(options.values()), self._inside, self._share)
         )
-        self.mixtures.append(Mixture(name, built, None if plain else weights, on_input))
+        self.mixtures.append(Mixture(name, built, used, on_input))
         return self.mixtures[-1]
+
+    def _paths_of(self, logits: Tensor) -> int:
+        return 1 if self._inside else min(self._paths, len(logits))
 
     def _weigh(self, perturbed: Tensor) -> tuple[Tensor, Tensor]:
         """The positions of the options that run and their weights, both (paths,), the option drawn first."""
-        paths = 1 if self._inside else min(self._paths, len(perturbed))
+        paths = self._paths_of(perturbed)
         running = perturbed.topk(paths).indices
         if paths > 1:
             return running, perturbed[running].softmax(0)
@@ -220,12 +228,3 @@ class MixtureTrial(AsideTrial):
         self.excess[name] = self.excess.get(name, 0) + share * (probabilities @ costs - drawn)
         if not inside:
             self.drawn_cost += float(drawn)
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        self._is_aside = True
-        try:
-            with super().aside():
-                yield
-        finally:
-            self._is_aside = False
