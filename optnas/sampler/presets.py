@@ -49,16 +49,17 @@ _OPTUNAS: dict[str, Callable[..., BaseSampler]] = {
 SAMPLERS = ("cost-aware", "tpe", "nsga2", "evolution", "reinforce", "random")
 
 
-def check_sampler(name: str) -> None:
-    """Refuse a name that is not in `SAMPLERS`.
+def check_sampler(name: str, also: tuple[str, ...] = ()) -> None:
+    """Refuse a name that is not in `SAMPLERS`, nor in `also`.
 
     Raises:
         UsageError: With the names that there are.
     """
-    if name not in SAMPLERS:
-        close = get_close_matches(name, SAMPLERS, 1)
+    known = (*SAMPLERS, *also)
+    if name not in known:
+        close = get_close_matches(name, known, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise UsageError(f"unknown sampler {name!r}: expected {', '.join(SAMPLERS)}{hint}")
+        raise UsageError(f"unknown sampler {name!r}: expected {', '.join(known)}{hint}")
 
 
 def make_sampler(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from optuna.trial import BaseTrial
 from torch import nn
@@ -35,7 +38,6 @@ def cell(
         channels: Filters of the first stage.
         cells: Cells in each stage.
     """
-    edges = [_edge_choice(trial, index) for index in range(len(_EDGES))]
     layers: list[nn.Module] = [
         nn.Conv2d(input_shape[0], channels, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels),
@@ -44,58 +46,47 @@ def cell(
         width = channels * 2**stage
         if stage:
             layers.append(_Reduction(width // 2, width))
-        layers += [_Cell(edges, width) for _ in range(cells)]
+        layers += [_Cell(trial, width) for _ in range(cells)]
     width = channels * 4
     layers += [nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return nn.Sequential(*layers, nn.Linear(width, num_classes))
 
 
-class _Edge(nn.Module):
-    """Stands for one operator before its width is known: every cell builds its own of it."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def build(self, width: int) -> nn.Module | None:
-        match self.kind:
-            case "none":
-                return None
-            case "skip":
-                return nn.Identity()
-            case "conv1x1":
-                return _conv(width, width, 1)
-            case "conv3x3":
-                return _conv(width, width, 3)
-            case _:
-                return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-
-
-def _edge_choice(trial: BaseTrial, index: int) -> _Edge:
-    kinds = ("none", "skip", "conv1x1", "conv3x3", "avgpool3x3")
-    edge = choose(trial, f"edge{index}", {kind: lambda kind=kind: _Edge(kind) for kind in kinds})  # type: ignore[misc]
-    assert isinstance(edge, _Edge)
-    return edge
-
-
 class _Cell(nn.Module):
-    """Node 0 is the input, every later node sums what its edges bring, node 3 is the output."""
+    """Node 0 is the input, every later node sums what its edges bring, node 3 is the output.
 
-    def __init__(self, edges: list[_Edge], width: int) -> None:
+    Every cell asks for the same choices again, for operators of its own width.
+    """
+
+    def __init__(self, trial: BaseTrial, width: int) -> None:
         super().__init__()
-        built = {str(index): edge.build(width) for index, edge in enumerate(edges)}
-        self.edges = nn.ModuleDict({index: module for index, module in built.items() if module is not None})
+        self.edges = nn.ModuleList(choose(trial, f"edge{index}", _operators(width)) for index in range(len(_EDGES)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         nodes: list[torch.Tensor | None] = [x, None, None, None]
-        for index, (source, target) in enumerate(_EDGES):
-            start, there = nodes[source], nodes[target]
-            assert start is not None
-            # As in the paper an edge without operator brings zeros: what is computed at its start counts.
-            arriving = self.edges[str(index)](start) if str(index) in self.edges else start * 0.0
+        for edge, (source, target) in zip(self.edges, _EDGES, strict=True):
+            there = nodes[target]
+            arriving = edge(nodes[source])
             nodes[target] = arriving if there is None else there + arriving
         assert nodes[3] is not None
         return nodes[3]
+
+
+def _operators(width: int) -> dict[str, Callable[[], nn.Module]]:
+    return {
+        "none": _Zero,
+        "skip": nn.Identity,
+        "conv1x1": partial(_conv, width, width, 1),
+        "conv3x3": partial(_conv, width, width, 3),
+        "avgpool3x3": partial(nn.AvgPool2d, 3, stride=1, padding=1, count_include_pad=False),
+    }
+
+
+class _Zero(nn.Module):
+    """As in the paper an edge without operator brings zeros: what is computed at its start counts."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 0.0
 
 
 class _Reduction(nn.Module):

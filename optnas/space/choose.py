@@ -14,9 +14,13 @@ __all__ = ["choose"]
 def choose(trial: BaseTrial, name: str, options: Mapping[str, Callable[[], nn.Module]]) -> nn.Module:
     """One module out of several, as a categorical choice of the trial.
 
+    Asked again under the same name it takes the same option and builds another module of it, with weights of its
+    own. Use what it returns as a layer, and do not look into it: a search by gradients puts a mixture of several
+    options in its place, whose outputs must therefore have one shape.
+
     Args:
         trial: An Optuna trial, or a stub of `optnas.space`.
-        name: The name of the choice, unique within the network ("stage2.block1.op").
+        name: The name of the choice ("stage2.block1.op"), unique within the network unless the same is meant.
         options: What each option is called and how it is built. Only the chosen one is built, so a choice
             may suggest further ones inside its builder: they then exist for this option alone.
 

@@ -38,8 +38,9 @@ from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, find_study, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, parse_duration, stagnant
 from optnas.study.executor import Executor, InProcess, ProcessPool
+from optnas.study.gradient import gradient
 from optnas.study.one_shot import audit_supernet, check_one_shot, one_shot, supernet_path
-from optnas.study.settings import Settings, settings_from
+from optnas.study.settings import GRADIENT, Settings, settings_from
 from optnas.study.storage import coordinate, open_storage
 from optnas.study.supernet import image_task, train_supernet
 from optnas.supernet import SupernetAudit, SupernetDiverged
@@ -121,10 +122,13 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
         objective = _objective(settings, before)
         if settings.evaluator == "one-shot":
             check_one_shot(settings)
+        if settings.evaluator == "one-shot" or settings.sampler == GRADIENT:
             image_task(objective)
         _say_skipped(settings, watcher)
         experience = _experience(settings, "warm_start" in given, storage, watcher)
-        sampler = objective.sampler(settings.sampler, settings.population, experience, watcher.say)
+        # Descents propose by themselves; what a study is opened with makes no difference to them.
+        own = "random" if settings.sampler == GRADIENT else settings.sampler
+        sampler = objective.sampler(own, settings.population, experience, watcher.say)
         # Before the study is made: a space or a warm start that does not work leaves nothing behind.
         reference = before.get("reference") or _first_look(settings, objective, watcher)
         if "request" not in before and isinstance(sampler, CostAwareSampler):
@@ -146,8 +150,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             watcher.start(study, settings)
             stopped = ""
             try:
-                if settings.evaluator == "one-shot":
-                    study.sampler = _one_shot(study, objective, executor, settings, watcher) or sampler
+                study.sampler = _by_shared_weights(study, objective, executor, settings, watcher) or sampler
                 run(study, objective, executor, settings.limit, watcher, _ending(settings, objective, sampler, clock))
             except SearchStopped as error:
                 stopped = str(error)
@@ -210,14 +213,20 @@ def hypervolume_so_far(study: Study) -> float | None:
     return hypervolume(losses.reshape(-1, len(names)), [reference[name] for name in names])
 
 
-def _one_shot(
+def _by_shared_weights(
     study: Study, objective: Objective, executor: Executor, settings: Settings, watcher: Watcher
 ) -> BaseSampler | None:
+    """The sampler of a search that shares weights, once they are trained; None for one that does not."""
+
     def clock(share: float) -> Ending:
         return after(share * parse_duration(settings.time)) if settings.time else never
 
     try:
-        return one_shot(study, objective, executor, settings, watcher, watcher.say, clock)
+        if settings.sampler == GRADIENT:
+            return gradient(study, objective, executor, settings, watcher.say)
+        if settings.evaluator == "one-shot":
+            return one_shot(study, objective, executor, settings, watcher, watcher.say, clock)
+        return None
     except SupernetDiverged as error:
         raise UsageError(f"{error}; what was trained before is kept, a smaller lr may help") from None
 

@@ -26,6 +26,8 @@ __all__ = ["Settings", "explanations", "settings_from"]
 
 
 EVALUATORS = ("training", "one-shot")
+#: No sampler of a study, but a search that fills one with trials.
+GRADIENT = "gradient"
 _TRIALS = 40
 #: Not every setting is one of the study: how far to go and on how many processes is said anew by each call.
 _OF_THE_CALL = ("trials", "time", "until_stagnant", "workers", "storage")
@@ -46,7 +48,8 @@ class Settings:
     constraints: Sequence[str] = ()
     """A budget such as "params<=100k"; a network over it is never trained. May be given several times."""
     sampler: str = "cost-aware"
-    """Who proposes networks: cost-aware, tpe, nsga2, evolution, reinforce or random."""
+    """Who proposes networks: cost-aware, tpe, nsga2, evolution, reinforce, random, or gradient, which descends on
+    shared weights once for each of several weights of the first cost."""
     population: int = 20
     """How many trials nsga2 and evolution breed from; for these and tpe, how many random trials come first."""
     warm_start: str | None = None
@@ -103,7 +106,7 @@ class Settings:
         """Raises UsageError for the first setting that is out of range."""
         check_objectives(self.objectives)
         self.budget  # noqa: B018
-        check_sampler(self.sampler)
+        check_sampler(self.sampler, also=(GRADIENT,))
         make_pruner(self.pruner)
         is_audited(0, 0, self.audit)
         if self.time is not None:
@@ -114,6 +117,8 @@ class Settings:
             close = get_close_matches(self.evaluator, EVALUATORS, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise UsageError(f"unknown evaluator {self.evaluator!r}: expected {' or '.join(EVALUATORS)}{hint}")
+        if self.evaluator == "one-shot" and self.sampler == GRADIENT:
+            raise UsageError("sampler gradient shares weights by itself: expected evaluator training, got one-shot")
         for name, least in (
             ("trials", 1),
             ("supernet_epochs", 1),

@@ -1,0 +1,165 @@
+"""A search by gradients: a sweep over what a cost weighs in the loss, each descent a trial to train from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+import numpy as np
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+
+from optnas.cost import BLOCKWISE
+from optnas.errors import UsageError
+from optnas.objective import ATTRIBUTE, ERROR, Objective
+from optnas.sampler import derive_seed
+from optnas.sampler.ranked import RankedSampler
+from optnas.space import Choices, StubTrial, options_of
+from optnas.study.create import attribute
+from optnas.study.executor import Executor
+from optnas.study.one_shot import supernet_path
+from optnas.study.settings import Settings
+from optnas.study.supernet import image_task, train_supernet
+from optnas.supernet import Descended, Descent, descend
+
+__all__ = ["gradient"]
+
+#: Of the values of each choice.
+Probabilities = Mapping[str, Sequence[tuple[Any, float]]]
+
+#: What a network as dear as the mean of random ones adds to the cross-entropy: from hardly anything, so that
+#: accuracy alone counts, to more than the cross-entropy of guessing among ten classes can give back.
+_LIGHTEST, _HEAVIEST = 0.01, 3.0
+#: Descents of a sweep, if so many trials are asked for.
+SWEEP = 8
+#: Passes over the images that the shared weights are trained for before the first descent, and in each, in epochs
+#: of a training from scratch.
+_BEFORE, _WITHIN = 3, 3
+#: Networks that are drawn from what the descents found, for trials beyond their own.
+_DRAWN = 400
+
+
+def gradient(
+    study: Study, objective: Objective, executor: Executor, settings: Settings, say: Callable[[str], None]
+) -> BaseSampler:
+    """Descend for each weight of a sweep and enqueue the networks found; what was done before a kill is kept.
+
+    Shared weights are trained first, and every descent goes on from these.
+
+    Returns:
+        The sampler for trials beyond the sweep: draws from the probabilities that the descents ended with.
+
+    Raises:
+        UsageError: If the space cannot be searched by gradients.
+        SupernetDiverged: If a loss is not finite.
+    """
+    task, path = image_task(objective), supernet_path(study, settings.storage, objective)
+    passes = settings.supernet_epochs or _BEFORE * task.settings.epochs
+    supernet = train_supernet(objective, executor, path, passes=passes, say=say)
+    say(f"shared weights: {supernet}")
+    known = {found["weight"]: found for found in attribute(study, "descents", [])}
+    weights = [weight for weight in _sweep(min(SWEEP, settings.limit or SWEEP)) if weight not in known]
+    steps = max(50, _WITHIN * task.settings.epochs * len(task.images.train_y) // 2 // task.settings.batch_size)
+    costs = [name for name in settings.objectives if name != ERROR]
+    cost = next((name for name in costs if name in (*BLOCKWISE, "latency_ms")), "macs")
+    if weights:
+        say(f"gradient: {len(weights)} descents of {steps} steps, {cost} weighing {min(weights):g} to {max(weights):g}")
+    pending: dict[Future[Descended], float] = {}
+    queue = [
+        (weight, Descent(objective.build, task, supernet.path, cost=cost, weight=weight, steps=steps,
+                         seed=derive_seed(objective.seed, index)))
+        for index, weight in enumerate(weights)
+    ]  # fmt: skip
+    while queue or pending:
+        while queue and len(pending) < executor.slots:
+            weight, descent = queue.pop(0)
+            pending[executor.submit(descend, descent)] = weight
+        done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+        for future in done:
+            weight = pending.pop(future)
+            found = _kept(future.result(), weight)
+            known[weight] = found
+            study.set_user_attr(ATTRIBUTE + "descents", sorted(known.values(), key=lambda one: float(one["weight"])))
+            _enqueue(study, found)
+            say(_sentence(found, cost))
+    for found in known.values():
+        # Also after a kill between the two steps above.
+        _enqueue(study, found)
+    return RankedSampler(_draws(objective, list(known.values())), objective.explore, objective.seed)
+
+
+def _sweep(count: int) -> list[float]:
+    """Weights in geometric order, the ends and the middle first: whenever it is stopped, they are spread."""
+    if count == 1:
+        return [float(np.sqrt(_LIGHTEST * _HEAVIEST))]
+    values = [float(f"{value:.3g}") for value in np.geomspace(_LIGHTEST, _HEAVIEST, count)]
+    order, gaps = [0, count - 1], [(0, count - 1)]
+    while gaps:
+        low, high = gaps.pop(0)
+        middle = (low + high) // 2
+        if middle not in (low, high):
+            order.append(middle)
+            gaps += [(low, middle), (middle, high)]
+    return [values[index] for index in order]
+
+
+def _kept(found: Descended, weight: float) -> dict[str, Any]:
+    """What the study keeps of a descent, as plain values."""
+    return {
+        "weight": weight,
+        "choices": dict(found.choices),
+        "expected_cost": found.expected_cost[-1],
+        "entropy": found.entropy[-1],
+        "free_share": found.free_share,
+        "verdict": found.verdict,
+        "seconds": len(found.losses) / found.steps_per_second,
+        # Pairs, since values of choices need not be strings.
+        "probabilities": {name: [[value, round(p, 5)] for value, p in options.items()]
+                          for name, options in found.probabilities.items()},
+    }  # fmt: skip
+
+
+def _enqueue(study: Study, found: Mapping[str, Any]) -> None:
+    study.enqueue_trial(
+        found["choices"], user_attrs={ATTRIBUTE + "descent_weight": found["weight"]}, skip_if_exists=True
+    )
+
+
+def _sentence(found: Mapping[str, Any], cost: str) -> str:
+    return (
+        f"gradient: weight {found['weight']:g} expects {cost} of {found['expected_cost']:.3g}, "
+        f"{found['entropy']:.0%} undecided, {found['seconds']:.0f} s. {found['verdict']}"
+    )
+
+
+def _draws(objective: Objective, descents: Sequence[Mapping[str, Any]]) -> list[Choices]:
+    """Networks drawn from the probabilities of each descent in turn, then those with the fewest tries."""
+    generator, drawn = np.random.default_rng([objective.seed, 7]), []
+    for index in range(_DRAWN):
+        trial = _Policy(descents[index % len(descents)]["probabilities"], generator)
+        objective.explore(trial)
+        costs = objective.foresee(trial.params)
+        if trial.params not in drawn and costs is not None and objective.excess(costs) <= 0:
+            drawn.append(trial.params)
+    return drawn
+
+
+class _Policy(StubTrial):
+    """Draws choices by given probabilities, those that it has none for uniformly."""
+
+    def __init__(
+        self, probabilities: Mapping[str, Sequence[tuple[Any, float]]], generator: np.random.Generator
+    ) -> None:
+        super().__init__()
+        self._probabilities, self._generator = probabilities, generator
+
+    def decide(self, name: str, distribution: BaseDistribution) -> Any:
+        options = options_of(distribution)
+        if options is None:
+            raise UsageError(f"gradient: expected choices with options, got {name!r}, which is continuous")
+        known = [(value, weight) for value, weight in self._probabilities.get(name, ()) if value in options]
+        values, weights = zip(*known, strict=True) if known else (options, [1.0] * len(options))
+        shares = np.array(weights) / np.sum(weights)
+        return values[int(self._generator.choice(len(values), p=shares))]
