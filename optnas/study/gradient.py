@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE, ERROR, Objective
 from optnas.sampler import derive_seed
 from optnas.sampler.ranked import RankedSampler
-from optnas.space import Choices, StubTrial, options_of
+from optnas.space import CHOSEN, Choices, RandomTrial, StubTrial, options_of
+from optnas.space.graph import fixed_seed
 from optnas.study.create import attribute
 from optnas.study.executor import Executor
 from optnas.study.one_shot import supernet_path
@@ -24,7 +26,7 @@ from optnas.study.settings import Settings
 from optnas.study.supernet import image_task, train_supernet
 from optnas.supernet import Descended, Descent, descend
 
-__all__ = ["gradient"]
+__all__ = ["check_gradient", "gradient"]
 
 #: Of the values of each choice.
 Probabilities = Mapping[str, Sequence[tuple[Any, float]]]
@@ -37,6 +39,8 @@ SWEEP = 8
 #: Passes over the images that the shared weights are trained for before the first descent, and in each, in epochs
 #: of a training from scratch.
 _BEFORE, _WITHIN = 3, 3
+#: Random networks that are looked at for a `choose`.
+_LOOKS = 8
 #: Networks that are drawn from what the descents found, for trials beyond their own.
 _DRAWN = 400
 
@@ -88,6 +92,22 @@ def gradient(
         # Also after a kill between the two steps above.
         _enqueue(study, found)
     return RankedSampler(_draws(objective, list(known.values())), objective.explore, objective.seed)
+
+
+def check_gradient(objective: Objective) -> None:
+    """Refuse an objective that no search by gradients can have, before anything is made.
+
+    Raises:
+        UsageError: If its task is none of images, or none of some random networks holds a module of `choose`.
+    """
+    image_task(objective)
+    generator = np.random.default_rng(objective.seed)
+    for _ in range(_LOOKS):
+        with suppress(Exception), fixed_seed():  # what is wrong with a space is said when it is profiled
+            module = objective.build(RandomTrial(generator))
+            if any(CHOSEN in part.__dict__ for part in module.modules()):
+                return
+    raise UsageError("sampler gradient: expected a space with a choose(), got one without")
 
 
 def _sweep(count: int) -> list[float]:

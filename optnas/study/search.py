@@ -38,7 +38,7 @@ from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, find_study, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, parse_duration, stagnant
 from optnas.study.executor import Executor, InProcess, ProcessPool
-from optnas.study.gradient import gradient
+from optnas.study.gradient import check_gradient, gradient
 from optnas.study.one_shot import audit_supernet, check_one_shot, one_shot, supernet_path
 from optnas.study.settings import GRADIENT, Settings, settings_from
 from optnas.study.storage import coordinate, open_storage
@@ -122,8 +122,9 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
         objective = _objective(settings, before)
         if settings.evaluator == "one-shot":
             check_one_shot(settings)
-        if settings.evaluator == "one-shot" or settings.sampler == GRADIENT:
             image_task(objective)
+        if settings.sampler == GRADIENT:
+            check_gradient(objective)
         _say_skipped(settings, watcher)
         experience = _experience(settings, "warm_start" in given, storage, watcher)
         # Descents propose by themselves; what a study is opened with makes no difference to them.

@@ -44,6 +44,8 @@ class SupernetAudit:
     """Among those that training found better than the median: where a search has to tell networks apart."""
     macs: Agreement
     """Of the order by MACs alone, the dearest first: what a score has to beat to be worth its supernet."""
+    beyond_macs: Agreement
+    """What scores tell among networks of equal MACs: Kendall's partial tau (Kendall 1942, doi:10.2307/2332267)."""
     scores: tuple[float, ...]
     """Errors with shared weights, by network."""
     errors: tuple[float, ...]
@@ -54,19 +56,22 @@ class SupernetAudit:
     @property
     def trusted(self) -> bool:
         """Whether a search should go by these scores."""
-        return self.overall.tau >= LEAST_TAU
+        return self.overall.tau >= LEAST_TAU and self.beyond_macs.tau > 0
 
     def __str__(self) -> str:
         """Plain sentences for a person."""
-        verdict = (
-            "They can be used to choose what to train."
-            if self.trusted
-            else f"Shared weights mislead here: below {LEAST_TAU} they are not used."
-        )
-        better = "more than" if self.overall.tau > self.macs.tau else "no more than"
+        if self.overall.tau < LEAST_TAU:
+            verdict = f"Shared weights mislead here: below {LEAST_TAU} they are not used."
+        elif not self.trusted:
+            verdict = "Shared weights mislead here: they only repeat what the MACs tell, and are not used."
+        elif self.beyond_macs.low <= 0:
+            verdict = "They can be used to choose what to train; that they tell more than the MACs is not certain."
+        else:
+            verdict = "They can be used to choose what to train."
         return (
             f"Shared weights and training from scratch agree by Kendall's tau {self.overall}; among the best half "
-            f"{self.best_half}. They tell {better} the MACs of a network alone, {self.macs}. {verdict}"
+            f"{self.best_half}. The MACs alone would agree by {self.macs}; what shared weights tell beyond these is "
+            f"{self.beyond_macs}. {verdict}"
         )
 
 
@@ -89,25 +94,43 @@ def audit_scores(scores: Sequence[float], errors: Sequence[float], macs: Sequenc
         agreement(known, learned),
         agreement(known[best], learned[best]),
         agreement(-price, learned),
+        agreement(known, learned, given=price),
         tuple(known.tolist()),
         tuple(learned.tolist()),
         tuple(price.tolist()),
     )
 
 
-def agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> Agreement:
-    """Kendall's tau-b of two rankings, (n,) each, with a bootstrap interval (Efron 1979)."""
-    first, second = (np.sign(values[:, None] - values[None, :]) for values in (one, other))
+def agreement(
+    one: NDArray[np.float64], other: NDArray[np.float64], given: NDArray[np.float64] | None = None
+) -> Agreement:
+    """Kendall's tau-b of two rankings, (n,) each, with a bootstrap interval (Efron 1979).
+
+    Args:
+        one: The first.
+        other: The second.
+        given: A third, which both may follow: the tau is then the partial one, without what it explains.
+    """
+    signs = [np.sign(values[:, None] - values[None, :]) for values in (one, other, given) if values is not None]
     generator, everyone = np.random.default_rng(0), np.arange(len(one))
-    taus = [_tau(first, second, generator.integers(len(one), size=len(one))) for _ in range(_DRAWS)]
+    taus = [_tau(signs, generator.integers(len(one), size=len(one))) for _ in range(_DRAWS)]
     edge = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(taus, [edge, 1 - edge])
-    return Agreement(_tau(first, second, everyone), float(low), float(high), len(one))
+    return Agreement(_tau(signs, everyone), float(low), float(high), len(one))
 
 
-def _tau(one: NDArray[np.float64], other: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
-    """Tau-b of the networks in `rows`, from the signs of all differences, (n, n) each."""
-    first, second = one[np.ix_(rows, rows)], other[np.ix_(rows, rows)]
-    size = np.sqrt(np.square(first).sum() * np.square(second).sum())
+def _tau(signs: Sequence[NDArray[np.float64]], rows: NDArray[np.int64]) -> float:
+    """Tau-b of the networks in `rows`, from the signs of all differences, (n, n) each; partial if there are three."""
+    flat = [one[np.ix_(rows, rows)].ravel() for one in signs]
+    if len(flat) == 2:
+        return _cosine(flat[0], flat[1])
+    together, first, second = _cosine(flat[0], flat[1]), _cosine(flat[0], flat[2]), _cosine(flat[1], flat[2])
+    left = (1 - first**2) * (1 - second**2)
+    # Nothing is left to tell where the third explains one of them whole.
+    return (together - first * second) / float(np.sqrt(left)) if left > 1e-12 else 0.0
+
+
+def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    size = np.sqrt((one @ one) * (other @ other))
     # Without order on one side, as where all draws are of one network, nothing agrees.
-    return float((first * second).sum() / size) if size else 0.0
+    return float(one @ other / size) if size else 0.0

@@ -74,7 +74,7 @@ def believed(monkeypatch):
 
     def audit(scores, errors, macs):
         one = agreement(tau["tau"])
-        return SupernetAudit(one, one, agreement(0.1), tuple(scores), tuple(errors), tuple(macs))
+        return SupernetAudit(one, one, agreement(0.1), one, tuple(scores), tuple(errors), tuple(macs))
 
     monkeypatch.setattr("optnas.study.one_shot.audit_scores", audit)
     return tau

@@ -47,8 +47,18 @@ def test_an_audit_of_scores_that_follow_the_macs():
     audit = audit_scores([0.3, 0.4, 0.5, 0.6, 0.7, 0.8], errors, [6e6, 5e6, 4e6, 3e6, 2e6, 1e6])
     assert audit.overall.tau == audit.best_half.tau == audit.macs.tau == 1
     assert audit.best_half.networks == 3
+    # All that the scores tell, the MACs tell as well.
+    assert audit.beyond_macs.tau == 0
+    assert not audit.trusted
+    assert "mislead here: they only repeat what the MACs tell" in str(audit)
+
+
+def test_scores_that_follow_the_training_are_trusted():
+    errors = np.arange(12.0)
+    audit = audit_scores(errors + 0.5, errors, [3, 1, 2, 6, 4, 5, 12, 9, 7, 8, 10, 11])
     assert audit.trusted
-    assert "no more than the MACs" in str(audit)
+    assert audit.overall.tau == audit.beyond_macs.tau == pytest.approx(1)
+    assert str(audit).endswith("They can be used to choose what to train.")
 
 
 def test_scores_that_mislead_are_not_trusted():
@@ -61,3 +71,21 @@ def test_scores_that_mislead_are_not_trusted():
 def test_too_few_networks_are_refused():
     with pytest.raises(UsageError, match="at least 4 networks with a score each, got 3"):
         audit_scores([1, 2, 3], [1, 2, 3], [1, 2, 3])
+
+
+def test_the_partial_tau_by_hand():
+    one, other, given = np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 4, 3]), np.array([1.0, 3, 2, 4])
+    # Kendall's formula; the taus are 4/6, 4/6 and (2 discordant of 6 pairs) 2/6.
+    expected = (4 / 6 - 4 / 6 * 2 / 6) / np.sqrt((1 - (4 / 6) ** 2) * (1 - (2 / 6) ** 2))
+    assert agreement(one, other, given=given).tau == pytest.approx(expected)
+
+
+def test_what_only_follows_the_macs_tells_nothing_beyond_them():
+    generator = np.random.default_rng(1)
+    macs = generator.normal(size=200)
+    one, other = (macs + generator.normal(size=200) for _ in range(2))
+    found = agreement(one, other, given=macs)
+    assert agreement(one, other).tau > 0.2
+    assert found.tau < 0.15
+    apart = agreement(one, one + 0.3 * generator.normal(size=200), given=macs)
+    assert apart.tau > 0.6
