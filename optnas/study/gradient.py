@@ -20,10 +20,11 @@ from optnas.sampler.ranked import RankedSampler
 from optnas.space import CHOSEN, Choices, RandomTrial, StubTrial, options_of
 from optnas.space.graph import fixed_seed
 from optnas.study.create import attribute
+from optnas.study.ending import parse_duration
 from optnas.study.executor import Executor
 from optnas.study.one_shot import supernet_path
 from optnas.study.settings import Settings
-from optnas.study.supernet import image_task, train_supernet
+from optnas.study.supernet import Supernet, image_task, train_supernet
 from optnas.supernet import Descended, Descent, descend
 
 __all__ = ["check_gradient", "gradient"]
@@ -34,11 +35,14 @@ Probabilities = Mapping[str, Sequence[tuple[Any, float]]]
 #: What a network as dear as the mean of random ones adds to the cross-entropy: from hardly anything, so that
 #: accuracy alone counts, to more than the cross-entropy of guessing among ten classes can give back.
 _LIGHTEST, _HEAVIEST = 0.01, 3.0
-#: Descents of a sweep, if so many trials are asked for.
-SWEEP = 8
-#: Passes over the images that the shared weights are trained for before the first descent, and in each, in epochs
-#: of a training from scratch.
-_BEFORE, _WITHIN = 3, 3
+#: Descents of a sweep, if so many trials are asked for; steps of each, after which choices on the mobile space are
+#: decided for the most part; and the rate of the logits with these. In fewer steps they have to move faster.
+SWEEP, _STEPS, _RATE = 8, 1000, 0.03
+#: Passes over the images for the shared weights before the first descent, in epochs of a training from scratch:
+#: each descent trains them on.
+_PASSES = 3
+#: Where the time is limited: descents, and the shares of the time for the weights before them and for these.
+_HASTY_SWEEP, _TRAINING, _DESCENDING = 4, 0.2, 0.4
 #: Random networks that are looked at for a `choose`.
 _LOOKS = 8
 #: Networks that are drawn from what the descents found, for trials beyond their own.
@@ -59,39 +63,65 @@ def gradient(
         UsageError: If the space cannot be searched by gradients.
         SupernetDiverged: If a loss is not finite.
     """
-    task, path = image_task(objective), supernet_path(study, settings.storage, objective)
-    passes = settings.supernet_epochs or _BEFORE * task.settings.epochs
-    supernet = train_supernet(objective, executor, path, passes=passes, say=say)
+    path = supernet_path(study, settings.storage, objective)
+    passes = settings.supernet_epochs or _PASSES * image_task(objective).settings.epochs
+    limit = parse_duration(settings.time) if settings.time else None
+    supernet = train_supernet(objective, executor, path, passes=passes, seconds=limit and _TRAINING * limit, say=say)
     say(f"shared weights: {supernet}")
     known = {found["weight"]: found for found in attribute(study, "descents", [])}
-    weights = [weight for weight in _sweep(min(SWEEP, settings.limit or SWEEP)) if weight not in known]
-    steps = max(50, _WITHIN * task.settings.epochs * len(task.images.train_y) // 2 // task.settings.batch_size)
-    costs = [name for name in settings.objectives if name != ERROR]
-    cost = next((name for name in costs if name in (*BLOCKWISE, "latency_ms")), "macs")
-    if weights:
-        say(f"gradient: {len(weights)} descents of {steps} steps, {cost} weighing {min(weights):g} to {max(weights):g}")
-    pending: dict[Future[Descended], float] = {}
     queue = [
-        (weight, Descent(objective.build, task, supernet.path, cost=cost, weight=weight, steps=steps,
-                         seed=derive_seed(objective.seed, index)))
-        for index, weight in enumerate(weights)
-    ]  # fmt: skip
+        descent
+        for descent in _descents(objective, supernet, settings, limit, executor.slots)
+        if descent.weight not in known
+    ]
+    if queue:
+        say(
+            f"gradient: {len(queue)} descents of {queue[0].steps} steps; {queue[0].cost} weighs "
+            f"{min(one.weight for one in queue):g} to {max(one.weight for one in queue):g}"
+        )
+    pending: dict[Future[Descended], Descent] = {}
     while queue or pending:
         while queue and len(pending) < executor.slots:
-            weight, descent = queue.pop(0)
-            pending[executor.submit(descend, descent)] = weight
+            pending[executor.submit(descend, queue[0])] = queue.pop(0)
         done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
         for future in done:
-            weight = pending.pop(future)
-            found = _kept(future.result(), weight)
-            known[weight] = found
+            descent = pending.pop(future)
+            found = known[descent.weight] = _kept(future.result(), descent.weight)
             study.set_user_attr(ATTRIBUTE + "descents", sorted(known.values(), key=lambda one: float(one["weight"])))
             _enqueue(study, found)
-            say(_sentence(found, cost))
+            say(_sentence(found, descent.cost))
     for found in known.values():
         # Also after a kill between the two steps above.
         _enqueue(study, found)
     return RankedSampler(_draws(objective, list(known.values())), objective.explore, objective.seed)
+
+
+def _descents(
+    objective: Objective, supernet: Supernet, settings: Settings, limit: float | None, slots: int
+) -> list[Descent]:
+    """The sweep, whose steps fit into a share of the seconds `limit` on so many workers."""
+    task, most = image_task(objective), SWEEP if limit is None else _HASTY_SWEEP
+    sweep = _sweep(min(most, settings.limit or most))
+    steps = _STEPS
+    if limit is not None:
+        # A step of a descent is one of the weights, on twice the images, and one of the logits.
+        pace = 4 * supernet.seconds * slots / supernet.steps
+        steps = max(1, min(_STEPS, int(_DESCENDING * limit * slots / len(sweep) / pace)))
+    costs = [name for name in settings.objectives if name != ERROR]
+    cost = next((name for name in costs if name in (*BLOCKWISE, "latency_ms")), "macs")
+    return [
+        Descent(
+            objective.build,
+            task,
+            supernet.path,
+            cost=cost,
+            weight=weight,
+            steps=steps,
+            lr=min(0.3, _RATE * _STEPS / steps),
+            seed=derive_seed(objective.seed, index),
+        )
+        for index, weight in enumerate(sweep)
+    ]
 
 
 def check_gradient(objective: Objective) -> None:

@@ -49,8 +49,9 @@ AUDITED, _FEWEST = 10, 4
 CANDIDATES = 500
 #: How often a controller and the shared weights learn in turn.
 _TURNS = 4
-#: The shares of a search's time after which shared weights are trained, and networks scored.
-_TRAINING, _SCORING = 0.35, 0.6
+#: The shares of a search's time in which shared weights are trained, and networks scored. The audit takes a few
+#: trainings, and the rest is for those from scratch.
+_TRAINING, _SCORING = 0.35, 0.25
 
 
 def one_shot(
@@ -69,7 +70,7 @@ def one_shot(
     best of them are proposed. Whatever was done before a kill is not done again.
 
     Args:
-        clock: What ends scoring after a share of the time.
+        clock: What ends something after a share of the time, from when it is asked.
 
     Returns:
         None where shared weights mislead.
@@ -83,10 +84,10 @@ def one_shot(
     train = partial(
         train_supernet, objective, executor, path, passes=settings.supernet_epochs, seconds=seconds, say=say
     )
-    candidates, ending = settings.candidates or CANDIDATES, clock(_SCORING)
+    candidates = settings.candidates or CANDIDATES
     policy: Networks | None = None
     if settings.sampler == "reinforce":
-        supernet, policy = _in_turn(study, objective, executor, settings, train, candidates // 2, ending)
+        supernet, policy = _in_turn(study, objective, executor, settings, train, candidates // 2, clock)
         candidates = -(-candidates // 2)
     else:
         supernet = train()
@@ -101,7 +102,7 @@ def one_shot(
         sampler = RankedSampler(drawn, objective.explore, objective.seed)
     name = f"{study.study_name} one-shot {supernet.digest[:6]}"
     scored = _scores_of(study, scoring, settings, name, sampler, {"weights": supernet.digest})
-    _score_networks(scored, scoring, executor, candidates, say, ending)
+    _score_networks(scored, scoring, executor, candidates, say, clock(_SCORING / 2 if policy else _SCORING))
     if settings.sampler == "cost-aware":
         # Its model learns from the trainings how far to believe the scores.
         trained = networks(scored)
@@ -263,7 +264,7 @@ def _in_turn(
     settings: Settings,
     train: Callable[..., Supernet],
     candidates: int,
-    ending: Ending,
+    clock: Callable[[float], Ending],
 ) -> tuple[Supernet, Networks]:
     """Let a controller and the shared weights learn from each other (ENAS, Pham et al. 2018, arXiv:1802.03268).
 
@@ -283,7 +284,7 @@ def _in_turn(
 
     for turn in range(1, _TURNS + 1):
         scoring = _one_shot_objective(objective, supernet)
-        _score_networks(taught, scoring, executor, candidates * turn // _TURNS, silent, ending)
+        _score_networks(taught, scoring, executor, candidates * turn // _TURNS, silent, clock(_SCORING / 2 / _TURNS))
         supernet = train(share=(1 + turn / _TURNS) / 2, networks=policy)
     return supernet, policy
 

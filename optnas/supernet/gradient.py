@@ -31,7 +31,7 @@ from optnas.supernet.descent import Descended, Descent
 from optnas.supernet.expected import ExpectedCost
 from optnas.supernet.mixture import MixtureTrial
 from optnas.supernet.state import load_state, save_state
-from optnas.supernet.train import _LONGEST_GRADIENT, SharedOptimizer, SupernetDiverged
+from optnas.supernet.train import LONGEST_GRADIENT, SharedOptimizer, SupernetDiverged
 from optnas.task.batches import Batches
 from optnas.task.data import Images
 from optnas.task.memory import freed_memory_kept, peak_bytes
@@ -183,7 +183,7 @@ class _Search:
             loss = F.cross_entropy(module(batch[0]), batch[1], label_smoothing=self._settings.label_smoothing)
         _check_finite(loss, "weights", step, trial)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters.values(), _LONGEST_GRADIENT)
+        nn.utils.clip_grad_norm_(parameters.values(), LONGEST_GRADIENT)
         self._optimizer.step(parameters, lr)
         return loss.item()
 

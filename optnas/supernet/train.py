@@ -23,11 +23,11 @@ from optnas.task.memory import freed_memory_kept, peak_bytes
 from optnas.task.train import TrainSettings, autocast, rise_and_fall
 from optnas.threads import one_thread
 
-__all__ = ["Lesson", "SharedOptimizer", "SupernetDiverged", "Taught", "teach"]
+__all__ = ["LONGEST_GRADIENT", "Lesson", "SharedOptimizer", "SupernetDiverged", "Taught", "teach"]
 
 #: The gradient of a step is shortened to this length. Networks of one store differ a lot, and one step of an
 #: unlucky path must not undo those of the others.
-_LONGEST_GRADIENT = 5.0
+LONGEST_GRADIENT = 5.0
 
 
 class SupernetDiverged(RuntimeError):
@@ -121,7 +121,7 @@ def _steps(
         if not math.isfinite(losses[-1]):
             raise SupernetDiverged(f"the loss of the shared weights is not finite at step {step + 1}, in {choices}")
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters.values(), _LONGEST_GRADIENT)
+        nn.utils.clip_grad_norm_(parameters.values(), LONGEST_GRADIENT)
         optimizer.step(parameters, settings.lr * factor(step))
         images += len(y)
     return losses, images
