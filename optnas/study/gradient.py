@@ -82,7 +82,8 @@ def gradient(
     pending: dict[Future[Descended], Descent] = {}
     while queue or pending:
         while queue and len(pending) < executor.slots:
-            pending[executor.submit(descend, queue[0])] = queue.pop(0)
+            descent = queue.pop(0)
+            pending[executor.submit(descend, descent)] = descent
         done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
         for future in done:
             descent = pending.pop(future)
