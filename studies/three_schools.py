@@ -247,7 +247,9 @@ for method, course in courses.items():
     low, high = course.min(axis=0), course.max(axis=0)
     axes.fill_between(moments, low, high, step="post", color=COLOURS[method], alpha=0.1, linewidth=0)
 axes.set_title(finding if ends[best].any() else f"{limit} s were too short for any method", loc="left", fontsize=10)
-axes.set_xlabel(f"seconds from the start of a run, everything included ({arguments.data}, {arguments.workers} workers)")
+axes.set_xlabel(
+    f"seconds from the start of a run, everything included ({arguments.data}, workers: {arguments.workers})"
+)
 axes.set_ylabel("share of the hypervolume found by all")
 axes.set_xlim(0, limit)
 axes.set_ylim(0, 1)
