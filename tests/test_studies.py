@@ -31,10 +31,23 @@ TINY = {
         "--train-images",
         "200",
     ],
+    "three_schools": [
+        "--data",
+        "digits",
+        "--methods",
+        "random",
+        "one-shot",
+        "--time",
+        "12s",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+    ],
     "training_throughput": ["--data-root", str(FASHION), "--images", "400", "--rounds", "1"],
 }
 #: Run again, these go on where they stopped.
-RESUMED = ("quickstart_digits", "my_own_space", "fashion_mobile")
+RESUMED = ("quickstart_digits", "my_own_space", "fashion_mobile", "three_schools")
 
 
 def test_every_script_has_a_test():
