@@ -108,7 +108,8 @@ class ReinforceSampler(PlannedSampler):
 
         Args:
             study: What it has learned from.
-            count: How many; each within the limits if one of eight draws was.
+            count: How many at most: those of which none of eight draws can be built are left out. Each is within the
+                limits if one of its draws was.
             generator: Of all draws.
         """
         history = read_history(study, -1, self._plans)
@@ -119,11 +120,13 @@ class ReinforceSampler(PlannedSampler):
             found: list[tuple[float, Choices]] = []
             for weights in draw_weights(generator, len(study.directions), _DRAWS):
                 drawn = _Drawn(controller.begin(weights, generator), {})
-                build(drawn)
+                build(drawn)  # the choices until a space raises; what raises has no price
                 found.append((self._beyond(drawn.params), drawn.params))
                 if found[-1][0] <= 0:
                     break
-            networks.append(min(found, key=lambda pair: pair[0])[1])
+            excess, network = min(found, key=lambda pair: pair[0])
+            if excess < _BROKEN:
+                networks.append(network)
         return networks
 
     def _beyond(self, network: Choices) -> float:

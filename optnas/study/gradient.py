@@ -190,7 +190,8 @@ def _draws(objective: Objective, descents: Sequence[Mapping[str, Any]]) -> list[
     generator, drawn = np.random.default_rng([objective.seed, 7]), []
     for index in range(_DRAWN):
         trial = _Policy(descents[index % len(descents)]["probabilities"], generator)
-        objective.explore(trial)
+        with suppress(Exception):  # what cannot be built has no costs
+            objective.explore(trial)
         costs = objective.foresee(trial.params)
         if trial.params not in drawn and costs is not None and objective.excess(costs) <= 0:
             drawn.append(trial.params)

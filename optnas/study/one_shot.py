@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,11 @@ from optnas.sampler.history import violation_of
 from optnas.sampler.nsga2 import survivors
 from optnas.sampler.ranked import RankedSampler
 from optnas.sampler.reinforce import ReinforceSampler
-from optnas.sampler.warm import silent
+from optnas.sampler.warm import LEAST_SHARED, silent
 from optnas.space import Choices, space_name
 from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, open_study
-from optnas.study.ending import Ending, never, parse_duration
+from optnas.study.ending import Ending, first_of, never, parse_duration
 from optnas.study.executor import Executor
 from optnas.study.settings import Settings
 from optnas.study.storage import sqlite_path
@@ -49,9 +49,8 @@ AUDITED, _FEWEST = 10, 4
 CANDIDATES = 500
 #: How often a controller and the shared weights learn in turn.
 _TURNS = 4
-#: The shares of a search's time in which shared weights are trained, and networks scored. The audit takes a few
-#: trainings, and the rest is for those from scratch.
-_TRAINING, _SCORING = 0.35, 0.25
+#: The shares of a search's time in which shared weights are trained, audited by new trainings, and used to score.
+_TRAINING, _AUDIT, _SCORING = 0.35, 0.15, 0.2
 
 
 def one_shot(
@@ -79,6 +78,8 @@ def one_shot(
         UsageError: As `train_supernet`.
         SupernetDiverged: As `train_supernet`.
     """
+    if settings.limit is not None and sum(map(is_trained, study.get_trials(deepcopy=False))) >= settings.limit:
+        return None
     path = supernet_path(study, settings.storage, objective)
     seconds = parse_duration(settings.time) * _TRAINING if settings.time else None
     train = partial(
@@ -92,7 +93,7 @@ def one_shot(
     else:
         supernet = train()
     say(f"shared weights: {supernet}")
-    if not _is_trusted(study, objective, executor, supernet, settings, watcher, say):
+    if not _is_trusted(study, objective, executor, supernet, settings, watcher, say, clock(_AUDIT)):
         say(f"the search goes on without them, by {settings.sampler} and training from scratch")
         return None
     scoring = _one_shot_objective(objective, supernet)
@@ -103,14 +104,18 @@ def one_shot(
     name = f"{study.study_name} one-shot {supernet.digest[:6]}"
     scored = _scores_of(study, scoring, settings, name, sampler, {"weights": supernet.digest})
     _score_networks(scored, scoring, executor, candidates, say, clock(_SCORING / 2 if policy else _SCORING))
-    if settings.sampler == "cost-aware":
+    ranked = best_scored(scored)
+    if not ranked:
+        say(f"shared weights: no network was scored; the search goes on by {settings.sampler}")
+        return None
+    if settings.sampler == "cost-aware" and len(ranked) >= LEAST_SHARED:
         # Its model learns from the trainings how far to believe the scores.
         trained = networks(scored)
         experience = Experience(
             scored.study_name, [dict(one.choices) for one in trained], [one.error for one in trained]
         )
         return objective.sampler("cost-aware", settings.population, experience, say)
-    return RankedSampler(best_scored(scored), objective.explore, objective.seed)
+    return RankedSampler(ranked, objective.explore, objective.seed)
 
 
 def _is_trusted(
@@ -121,13 +126,20 @@ def _is_trusted(
     settings: Settings,
     watcher: Callable[[Event], None],
     say: Say,
+    ending: Ending,
 ) -> bool:
     """Whether an audit, now or in an earlier run, found that shared weights rank networks as training does."""
     known = attribute(study, "supernet_audit") or {}
     if known.get("digest") != supernet.digest:
-        count = AUDITED if settings.limit is None else min(AUDITED, max(_FEWEST, settings.limit // 3))
+        trained = sum(map(is_trained, study.get_trials(deepcopy=False)))
+        count = AUDITED if settings.limit is None else min(AUDITED, max(_FEWEST, (settings.limit - trained) // 2))
         say(f"shared weights: {count} networks are trained from scratch to see if these can be trusted")
-        audit = audit_supernet(study, objective.variant(pruner=NoPruner()), executor, supernet, count, watcher)
+        plain = objective.variant(pruner=NoPruner())
+        try:
+            audit = audit_supernet(study, plain, executor, supernet, count, watcher, ending)
+        except UsageError as error:
+            say(str(error))
+            return False
         known = {"digest": supernet.digest, "trusted": audit.trusted, "sentence": str(audit), **asdict(audit)}
         study.set_user_attr(ATTRIBUTE + "supernet_audit", known)
     say(known["sentence"])
@@ -158,9 +170,14 @@ def supernet_path(study: Study, storage: str, objective: Objective) -> Path:
         weakref.finalize(study, shutil.rmtree, folder, ignore_errors=True)
     else:
         folder = Path("optnas-supernets") if path is None else path.with_name(f"{path.name}-supernets")
-    identity = repr(sorted(image_task(objective).describe().items())) + repr(sorted(map(str, objective.constraints)))
-    digest = hashlib.blake2b(f"{objective.seed} {identity}".encode(), digest_size=4).hexdigest()
-    return folder / f"{study.study_name.replace(os.sep, '_')}-{digest}.safetensors"
+    made = attribute(study, "settings") or {}
+    task, constraints = image_task(objective).describe(), sorted(map(str, objective.constraints))
+    where = storage if path is None else ""  # the folder tells a file; it may be moved
+    identity = [where, study.study_name, made.get("space"), objective.seed, sorted(task.items()), constraints]
+    digest = hashlib.blake2b(repr(identity).encode(), digest_size=6).hexdigest()
+    # Names may be long, and hold what no file name can; the digest tells them apart.
+    name = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in study.study_name)[:60]
+    return folder / f"{name}-{digest}.safetensors"
 
 
 def _one_shot_objective(objective: Objective, supernet: Supernet) -> Objective:
@@ -186,7 +203,7 @@ def _score_networks(
 def best_scored(study: Study) -> list[Choices]:
     """The networks of a study in the order in which to train them: rank by rank, the most different first."""
     scored = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if is_trained(trial)]
-    losses = np.array([trial.values for trial in scored], dtype=float).reshape(len(scored), -1)
+    losses = np.array([trial.values for trial in scored], dtype=float).reshape(len(scored), len(study.directions))
     violations = np.array([violation_of(trial) for trial in scored])
     return [scored[index].params for index in survivors(losses, violations, len(scored))]
 
@@ -198,6 +215,7 @@ def audit_supernet(
     supernet: Supernet,
     count: int,
     watch: Callable[[Event], None] = lambda event: None,
+    ending: Ending = never,
 ) -> SupernetAudit:
     """Train some networks from scratch, as trials of `study`, and compare with their scores by shared weights.
 
@@ -206,32 +224,43 @@ def audit_supernet(
     Args:
         study: For the trainings. A study that was stopped goes on.
         objective: Of the study, without a pruner: a training that was stopped tells too little.
+        ending: Begins no more trainings.
 
     Raises:
         UsageError: If fewer than 4 could be trained.
     """
     sample = _sample(objective, count)
+
+    def tried(study: Study) -> str | None:
+        params = [trial.params for trial in study.get_trials(deepcopy=False)]
+        return "all were tried" if all(choices in params for choices in sample) else None
+
     sampler, study.sampler = study.sampler, RankedSampler(sample, objective.explore, objective.seed)
     try:
-        missing = sum(_trained(study, choices) is None for choices in sample)
-        so_far = sum(map(is_trained, study.get_trials(deepcopy=False)))
-        run(study, objective, executor, so_far + missing, watch)
+        with suppress(SearchStopped):
+            run(study, objective, executor, None, watch, first_of(tried, ending))
     finally:
         study.sampler = sampler
-    errors = {index: _trained(study, choices) for index, choices in enumerate(sample)}
-    known = [index for index, error in errors.items() if error is not None]
-    scores = _scores(objective, executor, supernet, [sample[index] for index in known])
-    macs = [(objective.foresee(sample[index]) or {"macs": 0.0})["macs"] for index in known]
-    return audit_scores(scores, [errors[index] or 0.0 for index in known], macs)
+    trained = [(choices, error) for choices in sample if (error := _trained(study, choices)) is not None]
+    scored = _scores(objective, executor, supernet, [choices for choices, _ in trained])
+    rows = [
+        (score, error, (objective.foresee(choices) or {"macs": 0.0})["macs"])
+        for (choices, error), score in zip(trained, scored, strict=True)
+        if score is not None
+    ]
+    scores, errors, macs = zip(*rows, strict=True) if rows else ((), (), ())
+    return audit_scores(scores, errors, macs)
 
 
 def _sample(objective: Objective, networks: int) -> list[Choices]:
     paths = fair_paths(objective, np.random.default_rng([objective.seed, 4]))
     drawn: list[Choices] = []
     for _ in range(20 * networks):
-        choices, _ = paths.draw()
-        if choices not in drawn:
-            drawn.append(choices)
+        with suppress(Exception):  # none of so many draws works
+            choices, _ = paths.draw()
+            costs = objective.foresee(choices)
+            if choices not in drawn and costs is not None and objective.excess(costs) <= 0:
+                drawn.append(choices)
         if len(drawn) == networks:
             break
     return drawn
@@ -247,14 +276,17 @@ def _trained(study: Study, choices: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _scores(objective: Objective, executor: Executor, supernet: Supernet, networks: Sequence[Choices]) -> list[float]:
+def _scores(
+    objective: Objective, executor: Executor, supernet: Supernet, networks: Sequence[Choices]
+) -> list[float | None]:
+    """The error of each with shared weights; None for one that fails."""
     task = OneShotTask(image_task(objective), supernet.path, supernet.digest)
     jobs = [
         Job(index, objective.build, choices, task, derive_seed(objective.seed, index), {})
         for index, choices in enumerate(networks)
     ]
     outcomes = [executor.submit(run_job, job) for job in jobs]
-    return [float(outcome.result().error) for outcome in outcomes]
+    return [None if outcome.exception() else outcome.result().error for outcome in outcomes]
 
 
 def _in_turn(
@@ -305,7 +337,7 @@ def _scores_of(
         {
             "task": image_task(objective).describe(),
             "evaluator": "one-shot",
-            "space": {"name": space_name(settings.space)},
+            "space": (attribute(study, "settings") or {}).get("space", space_name(settings.space)),
             "objectives": list(objective.objectives),
             "constraints": sorted(map(str, objective.constraints)),
             "seed": objective.seed,

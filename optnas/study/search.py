@@ -185,16 +185,19 @@ def supernet_audit(
     if request is None:
         raise UsageError(f"supernet-audit: study {found.study_name!r} was not made by optnas search")
     name = f"{found.study_name} supernet-audit"
-    with one_thread(), threadpool_limits(1), closing(watcher), coordinate(storage, name):
+    with one_thread(), threadpool_limits(1), closing(watcher), coordinate(storage, found.study_name):
         settings = settings_from({"storage": storage, "workers": workers}, request)
         objective = _objective(settings, _attributes_before(opened, found.study_name)).variant(pruner=NoPruner())
-        audited = open_study(opened, name, objective.objectives, _identity(settings, objective), None, found.study_name)
+        identity = _identity(settings, objective)
+        # Refuses a space or data that are no longer those of the study.
+        open_study(opened, found.study_name, objective.objectives, identity, None)
+        audited = open_study(opened, name, objective.objectives, identity, None, found.study_name)
+        path = supernet_path(found, storage, objective)
         with closing(_executor(settings)) as executor:
-            path = supernet_path(found, storage, objective)
             try:
                 supernet = train_supernet(objective, executor, path, passes=settings.supernet_epochs, say=watcher.say)
             except SupernetDiverged as error:
-                raise UsageError(f"{error}; a smaller lr may help") from None
+                raise UsageError(f"supernet-audit: {error}") from None
             watcher.say(f"shared weights: {supernet}")
             watcher.start(audited, replace(settings, study=name, trials=networks, time=None, until_stagnant=None))
             return audit_supernet(audited, objective, executor, supernet, networks, watcher)
@@ -229,7 +232,9 @@ def _by_shared_weights(
             return one_shot(study, objective, executor, settings, watcher, watcher.say, clock)
         return None
     except SupernetDiverged as error:
-        raise UsageError(f"{error}; what was trained before is kept, a smaller lr may help") from None
+        raise UsageError(
+            f"{error}; what was trained before is kept, but it takes a smaller lr, and --study another name"
+        ) from None
 
 
 def _ending(settings: Settings, objective: Objective, sampler: BaseSampler, clock: Ending) -> Ending:
@@ -303,7 +308,8 @@ def _experience(settings: Settings, given: bool, storage: BaseStorage, watcher: 
 def _keep_sampler(study: Study, settings: Settings) -> None:
     """Who proposed from which trial on: what a verdict must know."""
     samplers = attribute(study, "samplers") or []
-    own = [settings.sampler, settings.population]
+    shares = settings.evaluator == "one-shot"
+    own = [f"{settings.sampler} one-shot" if shares else settings.sampler, settings.population]
     if not samplers or samplers[-1][1:] != own:
         samplers = [*samplers, [len(study.get_trials(deepcopy=False)), *own]]
         study.set_user_attr(ATTRIBUTE + "samplers", samplers)

@@ -7,8 +7,8 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from optnas.supernet import (
     FairPaths,
     Lesson,
     OneShotTask,
+    SupernetDiverged,
     SupernetState,
     Taught,
     largest_like,
@@ -50,6 +51,8 @@ _LESSON_STEPS = 24
 _WIDENING = 0.8
 #: Passes over the training images, in epochs of a training from scratch.
 PASSES = 6
+#: A learning rate is halved where a loss is not finite, but not below this share of it.
+_LEAST_FACTOR = 1 / 32
 #: Weights, averages and a copy while they are read may take this share of the memory.
 _SHARE_OF_MEMORY = 0.25
 
@@ -114,74 +117,79 @@ def train_supernet(
 
     Each step trains one network that meets the budget, drawn fairly. The first is the largest; they move away from
     it as training goes on (progressive shrinking, Cai et al. 2020), which from the start would teach little. The
-    workers' copies are averaged every few steps.
+    workers' copies are averaged every few steps. Where a loss is not finite the last steps are done again at half
+    the learning rate.
 
     Args:
         objective: Tells the space, the task, the budget and the seed.
         executor: Trains; all its slots are used.
         path: Of the file; half a training is kept there if it is killed.
-        passes: Over the training images; by default six times the epochs of a training.
-        seconds: Plan the whole training for no more than these.
-        share: Stop after this share of it, from 0 to 1.
+        passes: Over the training images; by default six times the epochs of a training. Weights that have had fewer
+            are trained on, those that have had more stay.
+        seconds: Plan what is left for no more than these.
+        share: Stop after this share of the training, from 0 to 1.
         networks: Draws the networks of some steps in the place of fair drawing.
         say: Told what is done.
 
     Raises:
-        UsageError: If the space cannot be shared or is too large to hold, or a network fails.
-        SupernetDiverged: If a loss is not finite.
+        UsageError: If the space cannot be shared or is too large to hold, or every worker fails.
+        SupernetDiverged: If a loss is not finite at a small learning rate either.
     """
     task = image_task(objective)
     settings, images = task.settings, len(task.images.train_y)
     # Half of the batch of a single network: more steps for the same images.
     batch = max(8, settings.batch_size // 2)
     lessons = replace(task, batch_size=batch, lr=settings.lr)
-    passes = passes or PASSES * settings.epochs
-    total = max(1, math.ceil(passes * images / batch / executor.slots))
+    total = max(1, math.ceil((passes or PASSES * settings.epochs) * images / batch))
+    for leftover in path.parent.glob(f"{path.name}.*"):
+        leftover.unlink(missing_ok=True)
     notes = dict(load_notes(path)) if path.exists() else {}
     if not notes:
-        notes = _begin(objective, path, total)
+        notes = _begin(objective, path)
         say(f"shared weights: {_count(notes['weights'])} weights, {notes['size_bytes'] / 1e6:.0f} MB; "
-            f"{total * executor.slots} steps of {batch} images")  # fmt: skip
-    elif notes["steps"] < share * notes["total"] and networks is None:
-        say(f"shared weights: going on at step {notes['steps']} of {notes['total']}")
-    began, done_before = time.perf_counter(), notes["steps"]
-    networks = networks or partial(_fair, objective, notes)
-    while notes["steps"] < share * notes["total"]:
-        quarter = 4 * notes["steps"] // notes["total"]
-        loss = _round(objective, executor, lessons, path, notes, networks)
-        spent = time.perf_counter() - began
-        if quarter < 4 * notes["steps"] // notes["total"]:
-            say(f"shared weights: {notes['steps'] / notes['total']:.0%} trained, loss {loss:.2f}, {spent:.0f} s")
+            f"{total} steps of {batch} images")  # fmt: skip
+    elif networks is None and notes["steps"] < share * total:
+        say(f"shared weights: going on at step {notes['steps']} of {total}")
+    training = _Training(objective, executor, lessons, path, notes, networks)
+    began, paces, planned = time.perf_counter(), [], total
+    while notes["steps"] < share * planned:
+        before, clock, quarter = notes["steps"], time.perf_counter(), 4 * notes["steps"] // planned
+        loss = training.round(planned)
+        now = time.perf_counter()
         if seconds is not None:
-            pace = spent / (notes["steps"] - done_before)
-            reachable = done_before + math.floor(seconds / pace)
-            notes["total"] = max(notes["steps"], min(notes["total"], reachable))
-    if done_before < notes["steps"]:
-        # The plan may have become shorter since the file was written.
-        save_state(load_state(path), path, notes)
+            # The first round is no measure: workers start in it.
+            paces.append((now - clock) / (notes["steps"] - before))
+            pace = float(np.median(paces[1:] or paces))
+            left = max(0.0, seconds - (now - began))
+            planned = max(notes["steps"], min(total, notes["steps"] + math.floor(left / pace)))
+        if quarter < 4 * notes["steps"] // planned:
+            say(f"shared weights: {notes['steps'] / planned:.0%} trained, loss {loss:.2f}, {now - began:.0f} s")
     return Supernet(
         str(path),
         load_state(path).weights.digest,
         notes["weights"],
         notes["size_bytes"],
-        notes["steps"] * notes["workers"],
+        notes["steps"],
         notes["images"],
         notes["seconds"],
         notes["peak_memory_bytes"],
     )
 
 
-def _begin(objective: Objective, path: Path, total: int) -> dict[str, Any]:
+def _begin(objective: Objective, path: Path) -> dict[str, Any]:
     """Write weights that hold those of all networks, as each network would begin with."""
     generator = np.random.default_rng([objective.seed, 0])
     paths, state = FairPaths(objective.build, generator), SupernetState()
-    largest: tuple[float, Choices] | None = None
-    limit = _SHARE_OF_MEMORY * _memory_bytes()
+    start: tuple[bool, float, Choices] | None = None
+    limit, size_bytes = _SHARE_OF_MEMORY * _memory_bytes(), 0
     with fixed_seed():
         for _ in range(_LOOKS):
-            choices, narrow = _drawn(paths)
-            _, wide = largest_like(objective.build, choices, generator)
-            for module in (narrow, wide):
+            choices, module = _drawn(paths)
+            held = [module]
+            # Not every space has a network of its greatest numbers; the store grows where it has to.
+            with suppress(Exception):
+                held.append(largest_like(objective.build, choices, generator)[1])
+            for module in held:
                 for name, parameter in shared_names(module).items():
                     state.weights.fit(name, parameter)
             # Twice more for the averages.
@@ -192,58 +200,94 @@ def _begin(objective: Objective, path: Path, total: int) -> dict[str, Any]:
                     f"memory, got more than {size_bytes / 1e6:.3g} MB with the optimizer's averages"
                 )
             costs = objective.foresee(choices)
-            within = costs is not None and objective.excess(costs) <= 0
-            if costs is not None and (largest is None or (within, costs["macs"]) > largest[0]):  # type: ignore[operator]
-                largest = (within, costs["macs"]), choices  # type: ignore[assignment]
-    if largest is None:
+            if costs is not None:
+                found = objective.excess(costs) <= 0, costs["macs"], choices
+                start = found if start is None or found[:2] > start[:2] else start
+    if start is None:
         raise UsageError(f"shared weights: none of {_LOOKS} random networks of the space works")
     if not state.weights.tensors:
         raise UsageError("shared weights: the networks of the space have no weights")
     weights = sum(tensor.numel() for tensor in state.weights.tensors.values())
     notes = {
-        "steps": 0, "total": total, "images": 0, "seconds": 0.0, "workers": 1, "peak_memory_bytes": None,
-        "weights": weights, "size_bytes": size_bytes, "start": largest[1],
+        "steps": 0, "images": 0, "seconds": 0.0, "peak_memory_bytes": None, "lr_factor": 1.0,
+        "weights": weights, "size_bytes": size_bytes, "start": start[2],
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     save_state(state, path, notes)
     return notes
 
 
-def _round(
-    objective: Objective, executor: Executor, task: ImageTask, path: Path, notes: dict[str, Any], networks: Networks
-) -> float:
-    """One lesson for each worker, and the mean of what they learned; returns that of their losses."""
-    began = time.perf_counter()
-    first, total = notes["steps"], notes["total"]
-    count = min(_LESSON_STEPS, total - first)
-    after = [path.with_name(f"{path.name}.{slot}") for slot in range(executor.slots)]
-    futures: list[Future[Taught]] = []
-    for slot, file in enumerate(after):
-        seed = derive_seed(objective.seed, first * executor.slots + slot)
-        drawn = networks(np.random.default_rng(seed), count)
-        lesson = Lesson(objective.build, task, drawn, str(path), str(file), first, total, seed)
-        futures.append(executor.submit(teach, lesson))
-    taught = [future.result() for future in futures]
-    notes["steps"] += count
-    notes["workers"] = executor.slots
-    notes["images"] += sum(one.images for one in taught)
-    notes["seconds"] = round(notes["seconds"] + time.perf_counter() - began, 2)
-    peaks = [one.peak_memory_bytes for one in taught if one.peak_memory_bytes]
-    notes["peak_memory_bytes"] = max([*peaks, notes["peak_memory_bytes"] or 0]) or None
-    save_state(average([load_state(file) for file in after]), path, notes)
-    for file in after:
-        file.unlink(missing_ok=True)
-    return float(np.mean([one.losses for one in taught]))
+@dataclass
+class _Training:
+    objective: Objective
+    executor: Executor
+    task: ImageTask
+    path: Path
+    notes: dict[str, Any]
+    networks: Networks | None
+    failed: bool = False
+    """Whether every worker failed in the round before."""
+
+    def round(self, total: int) -> float:
+        """One lesson for each worker, and the mean of what they learned; returns that of their losses."""
+        began, notes, slots = time.perf_counter(), self.notes, self.executor.slots
+        count = min(_LESSON_STEPS, -(-(total - notes["steps"]) // slots))
+        after = [self.path.with_name(f"{self.path.name}.{slot}") for slot in range(slots)]
+        futures = [self.executor.submit(teach, self._lesson(slot, after[slot], count, total)) for slot in range(slots)]
+        taught, trouble = self._results(futures)
+        if any(isinstance(error, SupernetDiverged) for error in trouble):
+            notes["lr_factor"] /= 2
+            if notes["lr_factor"] < _LEAST_FACTOR:
+                raise next(error for error in trouble if isinstance(error, SupernetDiverged))
+            save_state(load_state(self.path), self.path, notes)
+            return self.round(total)
+        if not taught:
+            if self.failed:
+                raise UsageError(f"shared weights: every worker failed: {type(trouble[0]).__name__}: {trouble[0]}")
+            self.failed = True
+            return self.round(total)
+        self.failed = False
+        notes["steps"] += count * slots
+        notes["images"] += sum(one.images for one in taught.values())
+        notes["seconds"] = round(notes["seconds"] + time.perf_counter() - began, 2)
+        peaks = [one.peak_memory_bytes for one in taught.values() if one.peak_memory_bytes]
+        notes["peak_memory_bytes"] = max([*peaks, notes["peak_memory_bytes"] or 0]) or None
+        save_state(average([load_state(after[slot]) for slot in taught]), self.path, notes)
+        for file in after:
+            file.unlink(missing_ok=True)
+        return float(np.mean([loss for one in taught.values() for loss in one.losses]))
+
+    def _lesson(self, slot: int, after: Path, count: int, total: int) -> Lesson:
+        notes, slots = self.notes, self.executor.slots
+        # After a failure others than those that failed are drawn.
+        seed = derive_seed(self.objective.seed, notes["steps"] + slot + (10**6 if self.failed else 0))
+        generator = np.random.default_rng(seed)
+        drawn = list(self.networks(generator, count)) if self.networks is not None else []
+        if len(drawn) < count:
+            drawn += _fair(self.objective, notes, total, slots, generator, count - len(drawn))
+        task = replace(self.task, lr=self.task.settings.lr * notes["lr_factor"])
+        return Lesson(self.objective.build, task, drawn, str(self.path), str(after), notes["steps"], slots, total, seed)
+
+    @staticmethod
+    def _results(futures: Sequence[Future[Taught]]) -> tuple[dict[int, Taught], list[Exception]]:
+        taught: dict[int, Taught] = {}
+        trouble: list[Exception] = []
+        for slot, future in enumerate(futures):
+            try:
+                taught[slot] = future.result()
+            except Exception as error:
+                trouble.append(error)
+        return taught, trouble
 
 
 def _fair(
-    objective: Objective, notes: Mapping[str, Any], generator: np.random.Generator, count: int
+    objective: Objective, notes: Mapping[str, Any], total: int, slots: int, generator: np.random.Generator, count: int
 ) -> Sequence[Choices]:
     """Networks that move away from the largest one as the training goes on."""
     paths = fair_paths(objective, generator, objective.explore)
     with fixed_seed():
         return [
-            _drawn(paths, notes["start"], (notes["steps"] + step) / (_WIDENING * notes["total"]))[0]
+            _drawn(paths, notes["start"], (notes["steps"] + slots * step) / (_WIDENING * total))[0]
             for step in range(count)
         ]
 

@@ -17,6 +17,8 @@ __all__ = ["FairPaths", "largest_like"]
 #: How often a network over the budget is drawn again. A tight budget is then met more often than without, and
 #: drawing never takes longer than the step of training that it is for.
 _DRAWS = 8
+#: How often one that does not work is.
+_MOST_DRAWS = 200
 
 
 class FairPaths:
@@ -24,7 +26,8 @@ class FairPaths:
     arXiv:1907.01845), for spaces with conditional choices too.
 
     Each choice deals its options from a shuffled pack that is filled again when it is empty. So after any number of
-    networks the options of a choice that all networks make differ by one in how often they came.
+    networks the options of a choice that all networks make differ by one in how often they came, as long as none had
+    to be drawn again and none stayed near another.
 
     Args:
         build: The space, or what makes its choices.
@@ -54,7 +57,10 @@ class FairPaths:
         """
         best: tuple[float, _FairTrial, Any, dict[str, list[Any]]] | None = None
         trouble: Exception | None = None
-        for attempt in range(_DRAWS):
+        attempt = 0
+        for _ in range(_MOST_DRAWS):
+            if attempt == _DRAWS:
+                break
             # What is left in the packs may be just what the budget forbids: then they are filled again.
             refill = attempt >= _DRAWS // 2
             packs = {} if refill else {name: list(pack) for name, pack in self._packs.items()}
@@ -67,13 +73,18 @@ class FairPaths:
                 over = self._excess(trial.params)
             except Exception as error:
                 trouble = error
+                self._packs = {}
                 continue
-            if over is not None and (best is None or over < best[0]):
+            if over is None:
+                self._packs = {}
+                continue
+            attempt += 1
+            if best is None or over < best[0]:
                 best = over, trial, module, packs
-            if over is not None and over <= 0:
+            if over <= 0:
                 break
         if best is None:
-            raise trouble or ValueError(f"none of {_DRAWS} networks in a row can be priced")
+            raise trouble or ValueError(f"none of {_MOST_DRAWS} networks in a row can be priced")
         _, trial, module, self._packs = best
         return trial.params, module
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from optnas.errors import UsageError
 
@@ -15,8 +16,10 @@ __all__ = ["LEAST_TAU", "Agreement", "SupernetAudit", "agreement", "audit_scores
 #: Below it shared weights are not trusted. Of two networks that differ, a ranking with this tau puts 65 % the right
 #: way round, where a coin reaches 50 %.
 LEAST_TAU = 0.3
+#: Nor are they if chance would do as well more often than this.
+MOST_CHANCE = 0.1
 
-_DRAWS = 2000
+_DRAWS, _FEW = 2000, 8
 _CONFIDENCE = 0.9
 
 
@@ -32,7 +35,9 @@ class Agreement:
     networks: int
 
     def __str__(self) -> str:
-        return f"{self.tau:.2f} ({self.low:.2f} to {self.high:.2f}, {self.networks} networks)"
+        # Of a handful of networks a bootstrap knows nothing.
+        interval = f"{self.low:.2f} to {self.high:.2f}, " if self.networks >= _FEW else ""
+        return f"{self.tau:.2f} ({interval}{self.networks} networks)"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class SupernetAudit:
     """Of the order by MACs alone, the dearest first: what a score has to beat to be worth its supernet."""
     beyond_macs: Agreement
     """What scores tell among networks of equal MACs: Kendall's partial tau (Kendall 1942, doi:10.2307/2332267)."""
+    chance: float
+    """How often a ranking by chance would agree as well overall: the p-value of Kendall's test."""
     scores: tuple[float, ...]
     """Errors with shared weights, by network."""
     errors: tuple[float, ...]
@@ -56,11 +63,13 @@ class SupernetAudit:
     @property
     def trusted(self) -> bool:
         """Whether a search should go by these scores."""
-        return self.overall.tau >= LEAST_TAU and self.beyond_macs.tau > 0
+        return self.overall.tau >= LEAST_TAU and self.chance <= MOST_CHANCE and self.beyond_macs.tau > 0
 
     def __str__(self) -> str:
         """Plain sentences for a person."""
-        if self.overall.tau < LEAST_TAU:
+        if self.overall.tau >= LEAST_TAU and self.chance > MOST_CHANCE:
+            verdict = f"Chance does as well {self.chance:.0%} of the time, so shared weights are not used."
+        elif self.overall.tau < LEAST_TAU:
             verdict = f"Shared weights mislead here: below {LEAST_TAU} they are not used."
         elif not self.trusted:
             verdict = "Shared weights mislead here: they only repeat what the MACs tell, and are not used."
@@ -95,6 +104,7 @@ def audit_scores(scores: Sequence[float], errors: Sequence[float], macs: Sequenc
         agreement(known[best], learned[best]),
         agreement(-price, learned),
         agreement(known, learned, given=price),
+        _chance(known, learned),
         tuple(known.tolist()),
         tuple(learned.tolist()),
         tuple(price.tolist()),
@@ -117,6 +127,12 @@ def agreement(
     edge = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(taus, [edge, 1 - edge])
     return Agreement(_tau(signs, everyone), float(low), float(high), len(one))
+
+
+def _chance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 1.0
+    return float(kendalltau(one, other, alternative="greater").pvalue)
 
 
 def _tau(signs: Sequence[NDArray[np.float64]], rows: NDArray[np.int64]) -> float:

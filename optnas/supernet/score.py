@@ -72,9 +72,9 @@ def _weights(path: str, digest: str, device: str) -> SharedTensors:
 
 
 def inherit(module: nn.Module, weights: SharedTensors) -> None:
-    """Give a network its part of the shared weights; what it has beyond them stays as it is."""
+    """Give a network its parts of the shared weights; one that these do not cover stays as it is."""
     for name, parameter in shared_names(module).items():
-        if name in weights.tensors:
+        if weights.covers(name, parameter):
             parameter.data = weights.take(name, parameter).clone()
 
 

@@ -95,6 +95,11 @@ class SharedTensors:
             _part(grown, held.shape).copy_(held)
             self.tensors[name] = grown
 
+    def covers(self, name: str, like: Tensor) -> bool:
+        """Whether the store has a part of that name and shape."""
+        held = self.tensors.get(name)
+        return held is not None and all(size <= there for size, there in zip(like.shape, held.shape, strict=True))
+
     def take(self, name: str, like: Tensor) -> Tensor:
         """The part of the shape of `like`, contiguous; writing to it may or may not change the store: see `put`."""
         self.fit(name, like)

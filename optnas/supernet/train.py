@@ -49,7 +49,9 @@ class Lesson:
     after: str
     """The file for the state in the end."""
     first_step: int
-    """How many steps were before, for the learning rate."""
+    """How many steps all workers took before, for the learning rate."""
+    stride: int
+    """How many of them are taken at once."""
     total_steps: int
     """How many steps there will be in all."""
     seed: int
@@ -106,7 +108,8 @@ def _steps(
     optimizer = SharedOptimizer(state, settings)
     factor = rise_and_fall(lesson.total_steps, settings.warmup)
     losses, images, some = [], 0, batches.epoch()
-    for step, choices in enumerate(lesson.networks, lesson.first_step):
+    for index, choices in enumerate(lesson.networks):
+        step = lesson.first_step + index * lesson.stride
         batch = next(some, None)
         if batch is None:
             some = batches.epoch()

@@ -50,7 +50,7 @@ def begun(path, build=linear, networks=({"width": 8, "op": "a"},)):
 
 
 def lesson(folder, networks, build=linear, **settings):
-    settings = {"first_step": 0, "total_steps": len(networks), "seed": 1, "task": TASK} | settings
+    settings = {"first_step": 0, "stride": 1, "total_steps": len(networks), "seed": 1, "task": TASK} | settings
     return Lesson(build, networks=networks, before=str(folder / "a"), after=str(folder / "b"), **settings)
 
 
