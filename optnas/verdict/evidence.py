@@ -101,10 +101,16 @@ def read_evidence(study: Study) -> Evidence:
 
     Raises:
         UsageError: If it does not minimise "error" and at least one cost, no network was trained to the end,
-            or a constraint is not one of optnas.
+            a constraint is not one of optnas, or it shared weights, whose training is in no trial.
     """
     names = objective_names(study)
     where = f"study {study.study_name!r}"
+    shares = [one[1] for one in attribute(study, "samplers") or [] if one[1].endswith(("one-shot", "gradient"))]
+    if shares:
+        raise UsageError(
+            f"{where} shared weights ({shares[0]}): expected a study whose epochs are all in its trials, as random "
+            "search's are"
+        )
     if ERROR not in names or len(names) < 2 or StudyDirection.MAXIMIZE in study.directions:
         raise UsageError(f"{where}: expected objectives error and costs, all minimised, got {', '.join(names)}")
     history = read_history(study, -1, {})

@@ -1,6 +1,7 @@
 """Searches by shared weights: what is trained, what is believed, what a kill leaves."""
 
 import json
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from optnas.objective import Objective
 from optnas.sampler import CostAwareSampler, ReinforceSampler
 from optnas.sampler.ranked import RankedSampler
 from optnas.study import InProcess, find_study
+from optnas.study import one_shot as one_shot_room
 from optnas.study.executor import Executor
 from optnas.study.one_shot import best_scored, supernet_path
 from optnas.study.search import Watcher, search, supernet_audit
 from optnas.study.supernet import train_supernet
 from optnas.supernet import SupernetAudit, SupernetDiverged, load_notes, load_state, teach
 from optnas.supernet.kendall import Agreement
+from optnas.verdict import judge_study
 
 QUICK = {"epochs": 1, "workers": 0, "train_images": 200, "supernet_epochs": 2, "candidates": 12}
 
@@ -324,3 +327,150 @@ def test_a_controller_and_shared_weights_learn_in_turn(believed, monkeypatch):
     again = len(optuna.load_study(study_name=enas, storage=result.study._storage).trials)
     run(trials=7)
     assert len(optuna.load_study(study_name=enas, storage=result.study._storage).trials) == again
+
+
+def refusing(trial, input_shape, num_classes):
+    """Half of its networks do not exist, that of the greatest numbers among them."""
+    odd = trial.suggest_int("number", 0, 15)
+    if odd % 2:
+        raise ValueError("odd")
+    return space(trial, input_shape, num_classes)
+
+
+@pytest.mark.parametrize("sampler", ["random", "reinforce"])
+def test_a_space_that_refuses_half_of_its_networks_is_searched(believed, sampler):
+    result = run(space=refusing, sampler=sampler, trials=6)
+    assert len([trial for trial in result.study.trials if "optnas:curve" in trial.user_attrs]) == 6
+
+
+def test_a_budget_that_few_networks_meet(believed):
+    """Where no four of a sample meet it, the search does without shared weights."""
+    listener = Listener()
+    result = run(listener, constraints=("macs<=1200",), sampler="random", trials=6)
+    trained = [trial for trial in result.study.trials if "optnas:curve" in trial.user_attrs]
+    assert trained
+    assert all(trial.user_attrs["optnas:costs"]["macs"] <= 1200 for trial in trained)
+
+
+def test_an_audit_trains_nothing_but_its_sample(believed, monkeypatch):
+    asked = []
+    original = one_shot_room._sample
+    monkeypatch.setattr(one_shot_room, "_sample", lambda *given: asked.extend(original(*given)) or list(asked))
+    result = run(constraints=("macs<=3000",), sampler="random", trials=6)
+    trained = [trial.params for trial in result.study.trials if "optnas:curve" in trial.user_attrs]
+    assert trained[: len(asked)] == asked
+    assert all(an_objective().foresee(choices)["macs"] <= 3000 for choices in asked)
+
+
+def test_a_study_that_holds_what_was_asked_trains_nothing_more(believed):
+    search(data="digits", space=space, trials=6, epochs=1, workers=0, train_images=200)
+    result = run(trials=6)
+    assert len([trial for trial in result.study.trials if "optnas:curve" in trial.user_attrs]) == 6
+    assert not Path("optnas.db-supernets").exists()
+
+
+def test_too_few_scores_for_a_model_are_ranked(believed):
+    result = run(candidates=5, trials=6)
+    assert isinstance(result.study.sampler, RankedSampler)
+    assert len([trial for trial in result.study.trials if "optnas:curve" in trial.user_attrs]) == 6
+
+
+def another(trial, input_shape, num_classes):
+    width = trial.suggest_int("width", 8, 48, step=8)
+    blocks = {"linear": lambda: nn.Linear(width, width), "skip": nn.Identity}
+    first = optnas.choose(trial, "first", blocks)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), first, nn.Linear(width, num_classes))
+
+
+def test_weights_of_another_space_study_or_seed_are_others():
+    storage = "sqlite:///s.db"
+    studies = [("a/b", "one", 0), ("a_b", "one", 0), ("a_b", "other", 0), ("a_b", "one", 1), ("x" * 300, "one", 0)]
+    paths = []
+    for index, (name, digest, seed) in enumerate(studies):
+        study = optuna.create_study(study_name=name, storage=f"sqlite:///{index}.db")
+        study.set_user_attr("optnas:settings", {"space": {"name": "mobile", "digest": digest}})
+        task = ImageTask("digits", train_images=200)
+        paths.append(supernet_path(study, storage, Objective(space, task, seed=seed)))
+    assert len({path.name for path in paths}) == 5
+    assert all(len(path.name) < 100 and path.parent.name == "s.db-supernets" for path in paths)
+
+
+def test_more_time_and_more_passes_train_on(tmp_path):
+    file = tmp_path / "a"
+    short = train_supernet(an_objective(), InProcess(), file, passes=4, seconds=0.0)
+    assert 0 < short.steps < 100
+    whole = train_supernet(an_objective(), InProcess(), file, passes=4)
+    assert whole.steps == 100
+    more = train_supernet(an_objective(), InProcess(), file, passes=5)
+    assert more.steps == 125
+    assert train_supernet(an_objective(), InProcess(), file, passes=3) == more
+
+
+def test_another_number_of_workers_trains_as_much(tmp_path):
+    file = tmp_path / "a"
+    train_supernet(an_objective(), Dying(10**9), file, passes=4, seconds=0.0)
+    found = train_supernet(an_objective(), InProcess(), file, passes=4)
+    assert found.steps == 100
+    assert 1600 <= found.images <= 1616
+
+
+class Unlucky(InProcess):
+    """Every third lesson fails, or all do."""
+
+    slots = 2
+
+    def __init__(self, every, error=None):
+        self.every, self.error, self.count = every, error or RuntimeError("ended by SIGKILL"), 0
+
+    def submit(self, function, job):
+        self.count += 1
+        if self.count % self.every == 0:
+            future = Future()
+            future.set_exception(self.error)
+            return future
+        return super().submit(function, job)
+
+
+def test_a_worker_that_dies_does_not_end_the_training(tmp_path):
+    found = train_supernet(an_objective(), Unlucky(3), tmp_path / "a", passes=4)
+    assert found.steps >= 100
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_workers_that_all_die_twice_end_it_with_a_sentence(tmp_path):
+    with pytest.raises(UsageError, match="every worker failed: RuntimeError: ended by SIGKILL"):
+        train_supernet(an_objective(), Unlucky(1), tmp_path / "a", passes=4)
+
+
+def test_a_loss_that_is_not_finite_halves_the_rate(tmp_path):
+    unlucky = Unlucky(4, SupernetDiverged("not finite"))
+    train_supernet(an_objective(), unlucky, tmp_path / "a", passes=1)
+    assert load_notes(tmp_path / "a")["lr_factor"] == 0.5 ** (unlucky.count // 4)
+
+
+def test_an_audit_refuses_a_space_that_is_no_longer_that_of_the_study(believed, monkeypatch):
+    (Path.cwd() / "mine.py").write_text(TEXT.format(widest=16))
+    search(data="digits", space="mine.py:build", trials=1, epochs=1, workers=0, train_images=200, study="s")
+    (Path.cwd() / "mine.py").write_text(TEXT.format(widest=128))
+    file = str(Path("mine.py").resolve())
+    for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", "") == file]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(UsageError, match=r"made with other settings \(space.digest"):
+        supernet_audit(networks=4, workers=0)
+
+
+TEXT = """
+from torch import nn
+import optnas
+
+def build(trial, input_shape, num_classes):
+    width = trial.suggest_int("width", 8, {widest}, step=8)
+    kinds = {{"relu": nn.ReLU, "tanh": nn.Tanh}}
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), optnas.choose(trial, "act", kinds), nn.Linear(width, 10))
+"""
+
+
+def test_a_verdict_refuses_a_study_that_shared_weights(believed):
+    result = run(sampler="random", trials=6)
+    with pytest.raises(UsageError, match=r"shared weights \(random one-shot\): expected a study whose epochs"):
+        judge_study(result.study, None)
