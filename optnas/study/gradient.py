@@ -103,8 +103,8 @@ def _descents(
     """The sweep, whose steps fit into a share of the seconds `limit` on so many workers."""
     task, most = image_task(objective), SWEEP if limit is None else _HASTY_SWEEP
     sweep = _sweep(min(most, settings.limit or most))
-    steps = _STEPS
-    if limit is not None:
+    steps = settings.gradient_steps or _STEPS
+    if settings.gradient_steps is None and limit is not None:
         # A step of a descent is one of the weights, on twice the images, and one of the logits.
         pace = 4 * supernet.seconds * slots / supernet.steps
         steps = max(1, min(_STEPS, int(_DESCENDING * limit * slots / len(sweep) / pace)))

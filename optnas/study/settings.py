@@ -62,6 +62,8 @@ class Settings:
     """Passes of the supernet's training over the images; by default six times the epochs of a network."""
     candidates: int | None = None
     """How many networks one-shot scores; by default 500, or as many as fit into the time."""
+    gradient_steps: int | None = None
+    """Steps of each descent of the sampler gradient; by default 1000, or as many as fit into the time."""
     pruner: str = "dominance"
     """When to stop weak trials: dominance, halving, median or none."""
     audit: float = 0.0
