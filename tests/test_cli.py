@@ -455,3 +455,27 @@ def test_verdict_refuses_what_it_cannot_judge(refused):
     assert "there is no study 'mine', only other" in refused("verdict", "--study", "mine")
     assert "expected objectives error and costs" in refused("verdict")
     assert "random: expected a number of trials from 0, got -1" in refused("verdict", "--random", "-1")
+
+
+def test_a_search_by_shared_weights_and_its_audit(capsys, tmp_path):
+    quick = [*QUICK, "--supernet-epochs", "1"]
+    assert main(["search", "--evaluator", "one-shot", "--candidates", "6", "--trials", "6", *quick]) == 0
+    output = capsys.readouterr()
+    assert "Kendall's tau" in output.err
+    assert "optnas supernet-audit --study digits" in output.out
+    assert main(["front"]) == 0
+    capsys.readouterr()
+    assert main(["supernet-audit", "--networks", "4", "--workers", "0", "--json"]) == 0
+    audit = json.loads(capsys.readouterr().out)
+    assert len(audit["errors"]) == len(audit["scores"]) == 4
+    assert -1 <= audit["overall"]["tau"] <= 1
+    assert main(["supernet-audit", "--networks", "4", "--workers", "0"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split() == ["macs", "error,", "trained", "error,", "shared", "weights"]
+    assert len([line for line in table if "%" in line]) >= 4
+
+
+def test_audits_of_shared_weights_that_cannot_be(refused):
+    assert "there is no such file" in refused("supernet-audit")
+    assert "expected at least 4 networks, got 2" in refused("supernet-audit", "--networks", "2", "--storage", "memory")
+    assert "did you mean --networks" in refused("supernet-audit", "--network-count", "3")

@@ -96,8 +96,11 @@ def _next_commands(settings: Settings, members: Sequence[Network], trained: int)
     middle = members[len(members) // 2] if members else None
     budget = f' --budget "{cost}<={middle.costs[cost]}"' if middle is not None else ""
     trials = (settings.limit or trained) * 2
-    return [
+    commands = [
         f"optnas search {study} --trials {trials}{where}    # go on, to {trials} in all",
         f"optnas front {study}{where}{budget}    # the best under a budget",
         f"optnas dashboard{where}    # every trial in a browser",
     ]
+    if settings.evaluator == "one-shot":
+        commands.append(f"optnas supernet-audit {study}{where}    # whether shared weights can be trusted here")
+    return commands

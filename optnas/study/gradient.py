@@ -105,8 +105,8 @@ def _descents(
     sweep = _sweep(min(most, settings.limit or most))
     steps = settings.gradient_steps or _STEPS
     if settings.gradient_steps is None and limit is not None:
-        # A step of a descent is one of the weights, on twice the images, and one of the logits.
-        pace = 4 * supernet.seconds * slots / supernet.steps
+        # A step of a descent is one of the weights and one of the logits.
+        pace = 2 * supernet.seconds * slots / supernet.steps
         steps = max(1, min(_STEPS, int(_DESCENDING * limit * slots / len(sweep) / pace)))
     costs = [name for name in settings.objectives if name != ERROR]
     cost = next((name for name in costs if name in (*BLOCKWISE, "latency_ms")), "macs")

@@ -82,16 +82,14 @@ def one_shot(
         return None
     path = supernet_path(study, settings.storage, objective)
     seconds = parse_duration(settings.time) * _TRAINING if settings.time else None
-    train = partial(
-        train_supernet, objective, executor, path, passes=settings.supernet_epochs, seconds=seconds, say=say
-    )
+    train = partial(train_supernet, objective, executor, path, passes=settings.supernet_epochs, say=say)
     candidates = settings.candidates or CANDIDATES
     policy: Networks | None = None
     if settings.sampler == "reinforce":
-        supernet, policy = _in_turn(study, objective, executor, settings, train, candidates // 2, clock)
+        supernet, policy = _in_turn(study, objective, executor, settings, train, candidates // 2, seconds, clock)
         candidates = -(-candidates // 2)
     else:
-        supernet = train()
+        supernet = train(seconds=seconds)
     say(f"shared weights: {supernet}")
     if not _is_trusted(study, objective, executor, supernet, settings, watcher, say, clock(_AUDIT)):
         say(f"the search goes on without them, by {settings.sampler} and training from scratch")
@@ -296,6 +294,7 @@ def _in_turn(
     settings: Settings,
     train: Callable[..., Supernet],
     candidates: int,
+    seconds: float | None,
     clock: Callable[[float], Ending],
 ) -> tuple[Supernet, Networks]:
     """Let a controller and the shared weights learn from each other (ENAS, Pham et al. 2018, arXiv:1802.03268).
@@ -306,7 +305,7 @@ def _in_turn(
     Returns:
         The shared weights, and the controller's policy.
     """
-    supernet = train(share=0.5)
+    supernet = train(share=0.5, seconds=seconds)
     sampler = objective.sampler("reinforce")
     assert isinstance(sampler, ReinforceSampler)
     taught = _scores_of(study, _one_shot_objective(objective, supernet), settings, f"{study.study_name} enas", sampler)
@@ -317,7 +316,9 @@ def _in_turn(
     for turn in range(1, _TURNS + 1):
         scoring = _one_shot_objective(objective, supernet)
         _score_networks(taught, scoring, executor, candidates * turn // _TURNS, silent, clock(_SCORING / 2 / _TURNS))
-        supernet = train(share=(1 + turn / _TURNS) / 2, networks=policy)
+        share, before = ((1 + done / _TURNS) / 2 for done in (turn, turn - 1))
+        left = None if seconds is None else (1 - before) * seconds
+        supernet = train(share=share, seconds=left, networks=policy)
     return supernet, policy
 
 

@@ -1,6 +1,8 @@
 """Searches by shared weights: what is trained, what is believed, what a kill leaves."""
 
+import contextlib
 import json
+import subprocess
 import sys
 from concurrent.futures import Future
 from pathlib import Path
@@ -474,3 +476,27 @@ def test_a_verdict_refuses_a_study_that_shared_weights(believed):
     result = run(sampler="random", trials=6)
     with pytest.raises(UsageError, match=r"shared weights \(random one-shot\): expected a study whose epochs"):
         judge_study(result.study, None)
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_again_and_again_ends_as_asked(tmp_path):
+    """kill -9 of the whole process group, wherever it is: weights, audit, scores or trainings."""
+    settings = (
+        "search --data digits --sampler reinforce --evaluator one-shot --trials 10 --epochs 1 --train-images 300 "
+        "--supernet-epochs 12 --candidates 30 --workers 2 --pruner none"
+    )
+    command = [sys.executable, "-c", "from optnas.cli import main; raise SystemExit(main())", *settings.split()]
+    for seconds in (6, 10, 14, 18):
+        running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.communicate(timeout=seconds)
+        running.kill()
+        running.communicate()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    study = optuna.load_study(study_name="digits", storage=f"sqlite:///{tmp_path}/optnas.db")
+    trained = [trial for trial in study.trials if "optnas:curve" in trial.user_attrs]
+    assert len(trained) == 10
+    assert not study.get_trials(states=(TrialState.RUNNING,))
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in trained}) == 10
+    assert [path.suffix for path in (tmp_path / "optnas.db-supernets").iterdir()] == [".safetensors"]
