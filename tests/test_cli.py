@@ -137,7 +137,7 @@ def test_a_sampler_that_knows_costs_says_so_before_anything_is_proposed(capsys, 
         (["search", "--data", "imagefolder:nowhere"], "nowhere"),
         (
             ["search", "--sampler", "nsga3"],
-            "unknown sampler 'nsga3': expected cost-aware, tpe, nsga2, evolution, reinforce, random; "
+            "unknown sampler 'nsga3': expected cost-aware, tpe, nsga2, evolution, reinforce, random, gradient; "
             "did you mean nsga2?",
         ),
         (["search", "--objectives", "error,mac"], "did you mean macs?"),
