@@ -279,7 +279,8 @@ def options_of(distribution: BaseDistribution) -> list[Any] | None:
         return list(range(distribution.low, distribution.high + 1, distribution.step))
     if isinstance(distribution, FloatDistribution) and distribution.step is not None:
         count = round((distribution.high - distribution.low) / distribution.step) + 1
-        return [distribution.low + index * distribution.step for index in range(count)]
+        # The last one may be rounded beyond the end.
+        return [min(distribution.low + index * distribution.step, distribution.high) for index in range(count)]
     return None
 
 

@@ -16,8 +16,9 @@ from optnas.cost import BLOCKWISE
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE, ERROR, Objective
 from optnas.sampler import derive_seed
+from optnas.sampler.draw import allows
 from optnas.sampler.ranked import RankedSampler
-from optnas.space import CHOSEN, Choices, RandomTrial, StubTrial, options_of
+from optnas.space import CHOSEN, Choices, RandomTrial
 from optnas.space.graph import fixed_seed
 from optnas.study.create import attribute
 from optnas.study.ending import parse_duration
@@ -45,8 +46,8 @@ _PASSES = 3
 _HASTY_SWEEP, _TRAINING, _DESCENDING = 4, 0.2, 0.4
 #: Random networks that are looked at for a `choose`.
 _LOOKS = 8
-#: Networks that are drawn from what the descents found, for trials beyond their own.
-_DRAWN = 400
+#: How often a network is drawn from what the descents found, for trials beyond their own.
+_TRIES = 400
 
 
 def gradient(
@@ -80,6 +81,7 @@ def gradient(
             f"{min(one.weight for one in queue):g} to {max(one.weight for one in queue):g}"
         )
     pending: dict[Future[Descended], Descent] = {}
+    trouble: Exception | None = None
     while queue or pending:
         while queue and len(pending) < executor.slots:
             descent = queue.pop(0)
@@ -87,14 +89,23 @@ def gradient(
         done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
         for future in done:
             descent = pending.pop(future)
-            found = known[descent.weight] = _kept(future.result(), descent.weight)
+            try:
+                found = known[descent.weight] = _kept(future.result(), descent.weight)
+            except UsageError:
+                raise  # what a descent refuses, all of them do
+            except Exception as error:
+                trouble = error
+                say(f"gradient: weight {descent.weight:g} brought no network: {type(error).__name__}: {error}")
+                continue
             study.set_user_attr(ATTRIBUTE + "descents", sorted(known.values(), key=lambda one: float(one["weight"])))
-            _enqueue(study, found)
+            _enqueue(study, objective, found)
             say(_sentence(found, descent.cost))
+    if trouble is not None and not known:
+        raise trouble
     for found in known.values():
         # Also after a kill between the two steps above.
-        _enqueue(study, found)
-    return RankedSampler(_draws(objective, list(known.values())), objective.explore, objective.seed)
+        _enqueue(study, objective, found)
+    return RankedSampler(_draws(objective, list(known.values()), _TRIES), objective.explore, objective.seed)
 
 
 def _descents(
@@ -172,10 +183,17 @@ def _kept(found: Descended, weight: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _enqueue(study: Study, found: Mapping[str, Any]) -> None:
-    study.enqueue_trial(
-        found["choices"], user_attrs={ATTRIBUTE + "descent_weight": found["weight"]}, skip_if_exists=True
-    )
+def _enqueue(study: Study, objective: Objective, found: Mapping[str, Any]) -> None:
+    """Its network, or one within the budget that its probabilities lead to."""
+    choices = found["choices"]
+    if not _is_within(objective, choices):
+        choices = next(iter(_draws(objective, [found], 1)), choices)
+    study.enqueue_trial(choices, user_attrs={ATTRIBUTE + "descent_weight": found["weight"]}, skip_if_exists=True)
+
+
+def _is_within(objective: Objective, choices: Choices) -> bool:
+    costs = objective.foresee(choices)
+    return costs is not None and objective.excess(costs) <= 0
 
 
 def _sentence(found: Mapping[str, Any], cost: str) -> str:
@@ -185,33 +203,33 @@ def _sentence(found: Mapping[str, Any], cost: str) -> str:
     )
 
 
-def _draws(objective: Objective, descents: Sequence[Mapping[str, Any]]) -> list[Choices]:
-    """Networks drawn from the probabilities of each descent in turn, then those with the fewest tries."""
-    generator, drawn = np.random.default_rng([objective.seed, 7]), []
-    for index in range(_DRAWN):
+def _draws(objective: Objective, descents: Sequence[Mapping[str, Any]], most: int) -> list[Choices]:
+    """Networks within the budget, drawn from the probabilities of each descent in turn."""
+    generator = np.random.default_rng([objective.seed, 7])
+    drawn: list[Choices] = []
+    for index in range(_TRIES if descents else 0):
         trial = _Policy(descents[index % len(descents)]["probabilities"], generator)
         with suppress(Exception):  # what cannot be built has no costs
             objective.explore(trial)
-        costs = objective.foresee(trial.params)
-        if trial.params not in drawn and costs is not None and objective.excess(costs) <= 0:
+        if trial.params not in drawn and _is_within(objective, trial.params):
             drawn.append(trial.params)
+        if len(drawn) == most:
+            break
     return drawn
 
 
-class _Policy(StubTrial):
+class _Policy(RandomTrial):
     """Draws choices by given probabilities, those that it has none for uniformly."""
 
     def __init__(
         self, probabilities: Mapping[str, Sequence[tuple[Any, float]]], generator: np.random.Generator
     ) -> None:
-        super().__init__()
-        self._probabilities, self._generator = probabilities, generator
+        super().__init__(generator)
+        self._probabilities = probabilities
 
     def decide(self, name: str, distribution: BaseDistribution) -> Any:
-        options = options_of(distribution)
-        if options is None:
-            raise UsageError(f"gradient: expected choices with options, got {name!r}, which is continuous")
-        known = [(value, weight) for value, weight in self._probabilities.get(name, ()) if value in options]
-        values, weights = zip(*known, strict=True) if known else (options, [1.0] * len(options))
-        shares = np.array(weights) / np.sum(weights)
-        return values[int(self._generator.choice(len(values), p=shares))]
+        known = [pair for pair in self._probabilities.get(name, ()) if allows(distribution, pair[0])]
+        total = sum(weight for _, weight in known)
+        if not total:
+            return super().decide(name, distribution)
+        return known[int(self._generator.choice(len(known), p=[weight / total for _, weight in known]))][0]

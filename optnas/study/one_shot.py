@@ -47,6 +47,8 @@ Say = Callable[[str], None]
 AUDITED, _FEWEST = 10, 4
 #: How many networks are scored by shared weights.
 CANDIDATES = 500
+#: Scoring ends after so many proposals in a row that brought no new network: the space is small.
+_FRUITLESS = 50
 #: How often a controller and the shared weights learn in turn.
 _TURNS = 4
 #: The shares of a search's time in which shared weights are trained, audited by new trainings, and used to score.
@@ -186,14 +188,21 @@ def _one_shot_objective(objective: Objective, supernet: Supernet) -> Objective:
 def _score_networks(
     study: Study, objective: Objective, executor: Executor, candidates: int, say: Say, ending: Ending
 ) -> None:
+    fruitless = 0
+
     def watch(event: Event) -> None:
+        nonlocal fruitless
+        fruitless = 0 if event.kind in ("started", "trained") else fruitless + 1
         if event.kind == "trained":
             scored = sum(map(is_trained, study.get_trials(deepcopy=False)))
             if scored % max(1, candidates // 5) == 0:
                 say(f"shared weights: {scored} of {candidates} networks scored")
 
+    def exhausted(study: Study) -> str | None:
+        return f"{fruitless} proposals in a row were not new" if fruitless >= _FRUITLESS else None
+
     try:
-        run(study, objective, executor, candidates, watch, ending)
+        run(study, objective, executor, candidates, watch, first_of(exhausted, ending))
     except SearchStopped as stopped:
         say(f"shared weights: scoring ended, {stopped}")
 

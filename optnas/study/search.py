@@ -195,7 +195,9 @@ def supernet_audit(
         path = supernet_path(found, storage, objective)
         with closing(_executor(settings)) as executor:
             try:
-                supernet = train_supernet(objective, executor, path, passes=settings.supernet_epochs, say=watcher.say)
+                supernet = train_supernet(
+                    objective, executor, path, passes=settings.supernet_epochs, keep=True, say=watcher.say
+                )
             except SupernetDiverged as error:
                 raise UsageError(f"supernet-audit: {error}") from None
             watcher.say(f"shared weights: {supernet}")

@@ -111,6 +111,7 @@ def train_supernet(
     seconds: float | None = None,
     share: float = 1.0,
     networks: Networks | None = None,
+    keep: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> Supernet:
     """Train the weights that the networks of a space share, or go on where the file at `path` stands.
@@ -124,11 +125,12 @@ def train_supernet(
         objective: Tells the space, the task, the budget and the seed.
         executor: Trains; all its slots are used.
         path: Of the file; half a training is kept there if it is killed.
-        passes: Over the training images; by default six times the epochs of a training. Weights that have had fewer
-            are trained on, those that have had more stay.
-        seconds: Plan what is left for no more than these.
+        passes: Over the training images; by default six times the epochs of a training.
+        seconds: Plan what is left for no more than these. Weights whose training ended stay as they are, unless there
+            is more time now, or more passes.
         share: Stop after this share of the training, from 0 to 1.
         networks: Draws the networks of some steps in the place of fair drawing.
+        keep: Leave weights as they are whose training has ended, by whatever plan.
         say: Told what is done.
 
     Raises:
@@ -152,7 +154,11 @@ def train_supernet(
         say(f"shared weights: going on at step {notes['steps']} of {total}")
     training = _Training(objective, executor, lessons, path, notes, networks)
     began, paces, planned = time.perf_counter(), [], total
-    while notes["steps"] < share * planned:
+    plan = [total, math.inf if seconds is None else seconds]
+    done = _is_done(notes, plan) or (keep and "done" in notes)
+    if seconds is not None and not done:
+        notes["seconds_given"] = max(seconds, notes.get("seconds_given", 0.0))
+    while not done and notes["steps"] < share * planned:
         before, clock, quarter = notes["steps"], time.perf_counter(), 4 * notes["steps"] // planned
         loss = training.round(planned)
         now = time.perf_counter()
@@ -164,6 +170,10 @@ def train_supernet(
             planned = max(notes["steps"], min(total, notes["steps"] + math.floor(left / pace)))
         if quarter < 4 * notes["steps"] // planned:
             say(f"shared weights: {notes['steps'] / planned:.0%} trained, loss {loss:.2f}, {now - began:.0f} s")
+    if share == 1 and not done:
+        # In the file, so that the same command takes them as they are.
+        notes["done"] = plan if seconds is None else [total, notes["seconds_given"]]
+        save_state(load_state(path), path, notes)
     return Supernet(
         str(path),
         load_state(path).weights.digest,
@@ -174,6 +184,11 @@ def train_supernet(
         notes["seconds"],
         notes["peak_memory_bytes"],
     )
+
+
+def _is_done(notes: Mapping[str, Any], plan: Sequence[float]) -> bool:
+    """Whether weights were trained by a plan, [steps, seconds], that went at least as far."""
+    return "done" in notes and all(now <= then for now, then in zip(plan, notes["done"], strict=True))
 
 
 def _begin(objective: Objective, path: Path) -> dict[str, Any]:

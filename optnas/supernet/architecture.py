@@ -70,6 +70,11 @@ class Architecture:
             for name, logits in self._logits.items()
         }
 
+    def log_probability(self, choices: Mapping[str, Any]) -> float:
+        """Of a network with these choices, as far as they were seen."""
+        known = self.probabilities()
+        return sum(math.log(max(known[name][value], 1e-30)) for name, value in choices.items() if name in known)
+
     def entropy(self) -> float:
         """How undecided the choices are: 1 where all values are equally probable, 0 where one is certain.
 
@@ -95,7 +100,8 @@ def _values(distribution: BaseDistribution) -> list[Any]:
             return [float(value) for value in np.unique(_spread(distribution))]
         count = round((distribution.high - distribution.low) / distribution.step) + 1
         steps = np.unique(np.linspace(0, count - 1, min(count, _MOST_VALUES)).round())
-        return [distribution.low + distribution.step * int(step) for step in steps]
+        # The last one may be rounded beyond the end.
+        return [min(distribution.low + distribution.step * int(step), distribution.high) for step in steps]
     return options_of(distribution) or []
 
 
@@ -124,19 +130,21 @@ class AsideTrial(StubTrial):
 
 
 class MostProbable(AsideTrial):
-    """Takes the most probable value of every choice; of one that was never seen the first.
+    """Takes the most probable value of every choice that is not given; of one that was never seen the first.
 
     Attributes:
         ended_free: By choice of a module: whether its option is one without parameters. Choices that offer none
             such are left out.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, given: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self._architecture = architecture
+        self._architecture, self._given = architecture, dict(given or {})
         self.ended_free: dict[str, bool] = {}
 
     def decide(self, name: str, distribution: BaseDistribution) -> Any:
+        if name in self._given:
+            return self._given[name]
         logits = self._architecture.logits(name, distribution)
         return self._architecture.values(name)[int(logits.argmax())]
 

@@ -16,8 +16,10 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +45,8 @@ __all__ = ["Descended", "Descent", "descend"]
 
 #: What the running means of loss and cost, the baselines of the score function, keep of themselves at each step.
 _BASELINE = 0.9
+#: How often a network that the space refuses is drawn again.
+_DRAWS = 50
 #: Networks that are looked at before the search, for the reference and for what cannot be searched this way.
 _LOOKED_AT = 8
 
@@ -90,8 +94,7 @@ class _Search:
         seconds = time.perf_counter() - began
         if job.after is not None:
             save_state(self._state, Path(job.after))
-        trial = MostProbable(self._architecture)
-        job.build(trial)
+        trial = self._likeliest()
         entropy, costs, losses, weight_losses = (tuple(column) for column in zip(*rows, strict=True))
         return Descended(
             choices=trial.params,
@@ -111,10 +114,8 @@ class _Search:
         generator, costs, mixes = torch.Generator().manual_seed(0), [], False
         x = torch.zeros(2, *self._job.task.input_shape, device=self._device)
         for _ in range(_LOOKED_AT):
-            trial = MixtureTrial(
-                self._architecture, generator, paths=self._paths, prices=self._expected.prices, learns=False
-            )
-            module = self._build(trial).eval()
+            trial, module = self._draw(generator=generator, prices=self._expected.prices, learns=False)
+            module.eval()
             with torch.no_grad():
                 costs.append(float(self._expected.run(trial, module, x)[1]))
             for mixture in trial.mixtures:
@@ -131,6 +132,38 @@ class _Search:
     @property
     def _paths(self) -> int:
         return sys.maxsize if self._job.paths is None else self._job.paths
+
+    def _draw(self, generator: torch.Generator | None = None, **settings: Any) -> tuple[MixtureTrial, nn.Module]:
+        """A network by the logits; one that the space refuses is drawn again."""
+        for attempt in range(_DRAWS):
+            trial = MixtureTrial(self._architecture, generator or self._generator, paths=self._paths, **settings)
+            try:
+                return trial, self._build(trial)
+            except UsageError:
+                raise
+            except Exception:
+                if attempt == _DRAWS - 1:
+                    raise
+        raise AssertionError
+
+    def _likeliest(self) -> MostProbable:
+        """The network of the most probable values; where the space refuses it, the likeliest of some draws."""
+        trial = MostProbable(self._architecture)
+        try:
+            self._job.build(trial)
+            return trial
+        except Exception as error:
+            trouble = error
+        drawn = []
+        for _ in range(_DRAWS):
+            with suppress(Exception):
+                drawn.append(self._draw(learns=False)[0])
+        if not drawn:
+            raise trouble
+        best = max(drawn, key=lambda one: self._architecture.log_probability(one.params))
+        trial = MostProbable(self._architecture, best.params)
+        self._job.build(trial)
+        return trial
 
     def _build(self, trial: MixtureTrial) -> nn.Module:
         try:
@@ -174,10 +207,8 @@ class _Search:
 
     def _teach(self, batch: tuple[Tensor, Tensor], step: int, temperature: float, lr: float) -> float:
         """A step of the weights; returns the loss."""
-        trial = MixtureTrial(
-            self._architecture, self._generator, paths=self._paths, temperature=temperature, learns=False
-        )
-        module = self._build(trial).train()
+        trial, module = self._draw(temperature=temperature, learns=False)
+        module.train()
         parameters = self._optimizer.lend(module)
         with autocast(self._device):
             loss = F.cross_entropy(module(batch[0]), batch[1], label_smoothing=self._settings.label_smoothing)
@@ -189,15 +220,10 @@ class _Search:
 
     def _judge(self, batch: tuple[Tensor, Tensor], step: int, temperature: float) -> tuple[float, float]:
         """A step of the logits; returns the cross-entropy and the expected cost."""
-        trial = MixtureTrial(
-            self._architecture,
-            self._generator,
-            paths=self._paths,
-            straight_through=self._job.straight_through,
-            temperature=temperature,
-            prices=self._expected.prices,
+        trial, module = self._draw(
+            straight_through=self._job.straight_through, temperature=temperature, prices=self._expected.prices
         )
-        module = self._build(trial).train()
+        module.train()
         for parameter in self._optimizer.lend(module).values():
             parameter.requires_grad_(False)
         with autocast(self._device):

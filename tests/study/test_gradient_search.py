@@ -148,3 +148,44 @@ def test_bad_settings_are_refused(settings, sentence):
     with pytest.raises(UsageError) as refusal:
         run(**settings)
     assert sentence in str(refusal.value)
+
+
+def test_a_descent_that_fails_does_not_end_the_others(descents, monkeypatch):
+    real, listener = room.descend, Listener()
+
+    def descend(job):
+        if job.weight == 3.0:
+            raise RuntimeError("out of memory")
+        return real(job)
+
+    monkeypatch.setattr(room, "descend", descend)
+    result = run(listener)
+    assert len(result.study.user_attrs["optnas:descents"]) == 3
+    assert any("weight 3 brought no network: RuntimeError: out of memory" in text for text in listener.said)
+
+
+def test_a_network_over_the_budget_gives_way_to_one_within(descents):
+    result = run(constraints=("params<=1200",), trials=3)
+    own = [trial for trial in result.study.trials if "optnas:descent_weight" in trial.user_attrs]
+    assert own
+    assert all(trial.params["width"] == 8 for trial in own)
+
+
+def moody(trial, input_shape, num_classes):
+    """Refuses its widest networks, has a number with steps and one without."""
+    width = trial.suggest_int("width", 8, 32, step=8)
+    rate = trial.suggest_float("rate", 0.0, 0.3, step=0.1) + trial.suggest_float("more", 0.0, 0.1)
+    if width == 32:
+        raise ValueError("too wide")
+    blocks = {"plain": lambda: nn.Linear(width, width), "skip": nn.Identity}
+    block = optnas.choose(trial, "block", blocks)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), block, nn.Dropout(rate), nn.Linear(width, num_classes))
+
+
+def test_a_space_that_refuses_networks_and_has_numbers_is_descended_on(monkeypatch):
+    monkeypatch.setattr(room, "SWEEP", 2)
+    result = run(space=moody, trials=5, gradient_steps=6)
+    trained = [trial for trial in result.study.trials if "optnas:curve" in trial.user_attrs]
+    assert len(trained) == 5
+    assert len(result.study.user_attrs["optnas:descents"]) == 2
+    assert all(trial.params["width"] < 32 for trial in trained)

@@ -408,6 +408,30 @@ def test_more_time_and_more_passes_train_on(tmp_path):
     assert train_supernet(an_objective(), InProcess(), file, passes=3) == more
 
 
+def test_the_same_time_again_trains_no_more(tmp_path):
+    file = tmp_path / "a"
+    short = train_supernet(an_objective(), InProcess(), file, passes=4, seconds=0.0)
+    assert train_supernet(an_objective(), InProcess(), file, passes=4, seconds=0.0) == short
+    assert train_supernet(an_objective(), InProcess(), file, passes=9, keep=True) == short
+    # In parts as at once.
+    for share in (0.5, 1.0):
+        part = train_supernet(an_objective(), InProcess(), tmp_path / "b", passes=4, share=share)
+    assert part.steps == 100
+    assert train_supernet(an_objective(), InProcess(), tmp_path / "b", passes=4, share=0.5) == part
+
+
+def test_a_small_space_is_scored_until_nothing_is_new(believed):
+    listener = Listener()
+    result = run(listener, space=tiny, sampler="random", trials=6, candidates=100)
+    assert any("scoring ended, 50 proposals in a row were not new" in text for text in listener.said)
+    assert len(scored_study(result).trials) < 200
+
+
+def tiny(trial, input_shape, num_classes):
+    width = trial.suggest_int("width", 8, 64, step=8)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, num_classes))
+
+
 def test_another_number_of_workers_trains_as_much(tmp_path):
     file = tmp_path / "a"
     train_supernet(an_objective(), Dying(10**9), file, passes=4, seconds=0.0)
