@@ -317,6 +317,11 @@ class Objective:
         known = (constraint for constraint in self.constraints if constraint.cost in costs)
         return max((constraint.violation(costs) for constraint in known), default=0.0)
 
+    def beyond(self, choices: Choices) -> float | None:
+        """How far a network is beyond the constraints, see `excess`; None if it does not work."""
+        costs = self.foresee(choices)
+        return None if costs is None else self.excess(costs)
+
     def price(self, module: nn.Module) -> tuple[dict[str, float], str | None, str]:
         """The costs of a network, why it is refused (None if it is not), and its fingerprint.
 

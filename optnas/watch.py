@@ -19,7 +19,6 @@ from optnas.cost import COSTS, format_cost
 from optnas.front import Network, front, objective_names
 from optnas.objective import ATTRIBUTE, ERROR
 from optnas.study import Event, is_trained
-from optnas.study.ending import parse_duration
 from optnas.study.search import Watcher, hypervolume_so_far
 from optnas.study.settings import Settings
 
@@ -67,7 +66,7 @@ class Watch(Watcher):
 
     def start(self, study: Study, settings: Settings) -> None:
         self._study, self._target, self._began = study, settings.limit, time.monotonic()
-        self._seconds = parse_duration(settings.time) if settings.time else None
+        self._seconds = settings.seconds
         trials = study.get_trials(deepcopy=False)
         self._before = self._trained = sum(map(is_trained, trials))
         pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]

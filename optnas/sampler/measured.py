@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
@@ -16,7 +16,7 @@ from optnas.sampler.encoding import Features
 from optnas.sampler.history import History
 from optnas.sampler.surrogate import GaussianProcess
 
-__all__ = ["ERROR", "INFORMED", "Limits", "Partly", "broken", "foresight", "limits_of", "partly_known"]
+__all__ = ["ERROR", "INFORMED", "Limits", "Partly", "broken", "foresight", "limits_of", "outcomes", "partly_known"]
 
 Array = NDArray[np.float64]
 #: Trials, and (p, k) their losses, NaN where they are not known.
@@ -91,6 +91,26 @@ def partly_known(history: History, names: Sequence[str], learned: int | None, si
         losses[:, learned] = math.nan
         losses[: len(history.stopped), learned] = history.last_errors
     return trials, losses
+
+
+def outcomes(history: History, study: Study, names: Sequence[str]) -> list[tuple[FrozenTrial, Array]]:
+    """Trials that tell how good a network is, with their losses (k,), smaller is better.
+
+    Finished ones have their own; pruned ones, if they left their curve and the costs that are objectives, those that
+    they would probably have reached; refused ones NaN. In that order, each kind by number.
+
+    Args:
+        history: The study's.
+        study: For its directions.
+        names: Of its values; without names pruned trials are left out.
+    """
+    signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions])
+    rows = list(zip(history.finished, history.losses, strict=True))
+    if names:
+        _, losses = partly_known(history, names, names.index(ERROR) if ERROR in names else None, signs)
+        # The stopped ones come first.
+        rows += [(trial, row) for trial, row in zip(history.stopped, losses, strict=False) if np.isfinite(row).all()]
+    return rows + [(trial, np.full(len(signs), np.nan)) for trial in history.refused]
 
 
 def foresight(catalogue: Catalogue, study: Study, cost: str) -> float | None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import moocore
 import numpy as np
 from numpy.typing import NDArray
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial
 
 from optnas.errors import UsageError
 from optnas.sampler.candidates import build_of
 from optnas.sampler.history import History, read_history, violation_of
-from optnas.sampler.measured import ERROR, partly_known
+from optnas.sampler.measured import outcomes
 from optnas.sampler.planned import PlannedSampler, unseen
 from optnas.sampler.seeded import derive_seed
 from optnas.space import Choices, crossover, mutate, sample
@@ -100,18 +100,11 @@ class _Members:
 
 
 def _members(history: History, study: Study, names: Sequence[str]) -> _Members:
-    signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions])
-    rows = list(zip(history.finished, history.losses, strict=True))
-    if names:
-        _, losses = partly_known(history, names, names.index(ERROR) if ERROR in names else None, signs)
-        # The stopped ones come first.
-        rows += [(trial, row) for trial, row in zip(history.stopped, losses, strict=False) if np.isfinite(row).all()]
-    rows += [(trial, np.full(len(signs), np.nan)) for trial in history.refused]
-    rows.sort(key=lambda row: row[0].number)
+    rows = sorted(outcomes(history, study, names), key=lambda row: row[0].number)
     trials = [trial for trial, _ in rows]
     return _Members(
         trials,
-        np.array([losses for _, losses in rows]).reshape(-1, len(signs)),
+        np.array([losses for _, losses in rows]).reshape(-1, len(study.directions)),
         np.array([violation_of(trial) for trial in trials]),
     )
 

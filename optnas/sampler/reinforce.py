@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial
 
 from optnas.sampler.candidates import build_of
@@ -18,7 +18,7 @@ from optnas.sampler.controller import Controller, Rollout
 from optnas.sampler.draw import allows
 from optnas.sampler.fitness import draw_weights, terms_of
 from optnas.sampler.history import History, read_history, violation_of
-from optnas.sampler.measured import ERROR, partly_known
+from optnas.sampler.measured import ERROR, outcomes
 from optnas.sampler.planned import PlannedSampler, is_repeat, unseen
 from optnas.sampler.planner import CostOf, Excess
 from optnas.sampler.replay import Choice, Lesson, Replay
@@ -139,15 +139,15 @@ class ReinforceSampler(PlannedSampler):
     def _learned(self, study: Study, history: History) -> Replay:
         """What the trials that have ended teach."""
         names, objectives = list(self._objectives or study.metric_names or ()), len(study.directions)
-        outcomes = _outcomes(history, study, names)
-        ended = [_ended(trial) for trial, _ in outcomes]
+        known = sorted(outcomes(history, study, names), key=lambda row: _ended(row[0]))
+        ended = [_ended(trial) for trial, _ in known]
         replay = self._replay
         if replay is None or replay.objectives != objectives or self._taught != ended[: len(self._taught)]:
             # Also where a trial ended before one that has been learned from, and was stored after it.
             learned = names.index(ERROR) if ERROR in names else None
             replay = Replay(Controller(objectives, seed=self._seed), objectives, learned, self._terms, self._seed)
             self._replay, self._taught = replay, []
-        for trial, losses in outcomes[len(self._taught) :]:
+        for trial, losses in known[len(self._taught) :]:
             replay.add(Lesson(trial.number, self._choices_of(trial), losses, violation_of(trial)))
         self._taught = ended
         return replay
@@ -159,17 +159,6 @@ class ReinforceSampler(PlannedSampler):
         known = _Known(trial.params)
         self._space(known)
         return [(name, one, known.params[name]) for name, one in known.distributions.items()]
-
-
-def _outcomes(history: History, study: Study, names: Sequence[str]) -> list[tuple[FrozenTrial, Array]]:
-    """Trials that have an outcome and their losses, NaN in those that were refused, in the order they ended."""
-    signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions])
-    rows = list(zip(history.finished, history.losses, strict=True))
-    if names:
-        _, losses = partly_known(history, names, names.index(ERROR) if ERROR in names else None, signs)
-        rows += [(trial, row) for trial, row in zip(history.stopped, losses, strict=False) if np.isfinite(row).all()]
-    rows += [(trial, np.full(len(signs), np.nan)) for trial in history.refused]
-    return sorted(rows, key=lambda row: _ended(row[0]))
 
 
 def _ended(trial: FrozenTrial) -> tuple[datetime, int]:

@@ -21,7 +21,6 @@ from optnas.sampler.ranked import RankedSampler
 from optnas.space import CHOSEN, Choices, RandomTrial
 from optnas.space.graph import fixed_seed
 from optnas.study.create import attribute
-from optnas.study.ending import parse_duration
 from optnas.study.executor import Executor
 from optnas.study.one_shot import supernet_path
 from optnas.study.settings import Settings
@@ -66,7 +65,7 @@ def gradient(
     """
     path = supernet_path(study, settings.storage, objective)
     passes = settings.supernet_epochs or _PASSES * image_task(objective).settings.epochs
-    limit = parse_duration(settings.time) if settings.time else None
+    limit = settings.seconds
     supernet = train_supernet(objective, executor, path, passes=passes, seconds=limit and _TRAINING * limit, say=say)
     say(f"shared weights: {supernet}")
     known = {found["weight"]: found for found in attribute(study, "descents", [])}
@@ -192,8 +191,8 @@ def _enqueue(study: Study, objective: Objective, found: Mapping[str, Any]) -> No
 
 
 def _is_within(objective: Objective, choices: Choices) -> bool:
-    costs = objective.foresee(choices)
-    return costs is not None and objective.excess(costs) <= 0
+    beyond = objective.beyond(choices)
+    return beyond is not None and beyond <= 0
 
 
 def _sentence(found: Mapping[str, Any], cost: str) -> str:
@@ -221,9 +220,7 @@ def _draws(objective: Objective, descents: Sequence[Mapping[str, Any]], most: in
 class _Policy(RandomTrial):
     """Draws choices by given probabilities, those that it has none for uniformly."""
 
-    def __init__(
-        self, probabilities: Mapping[str, Sequence[tuple[Any, float]]], generator: np.random.Generator
-    ) -> None:
+    def __init__(self, probabilities: Probabilities, generator: np.random.Generator) -> None:
         super().__init__(generator)
         self._probabilities = probabilities
 

@@ -31,7 +31,7 @@ from optnas.sampler.warm import LEAST_SHARED, silent
 from optnas.space import Choices, space_name
 from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, open_study
-from optnas.study.ending import Ending, first_of, never, parse_duration
+from optnas.study.ending import Ending, first_of, never
 from optnas.study.executor import Executor
 from optnas.study.settings import Settings
 from optnas.study.storage import sqlite_path
@@ -42,8 +42,8 @@ __all__ = ["audit_supernet", "best_scored", "check_one_shot", "one_shot", "super
 
 Say = Callable[[str], None]
 
-#: Networks that are trained from scratch before shared weights are believed, if the search trains three times as
-#: many; they are results as well.
+#: Networks that are trained from scratch before shared weights are believed, if the search trains twice as many;
+#: they are results as well.
 AUDITED, _FEWEST = 10, 4
 #: How many networks are scored by shared weights.
 CANDIDATES = 500
@@ -83,7 +83,7 @@ def one_shot(
     if settings.limit is not None and sum(map(is_trained, study.get_trials(deepcopy=False))) >= settings.limit:
         return None
     path = supernet_path(study, settings.storage, objective)
-    seconds = parse_duration(settings.time) * _TRAINING if settings.time else None
+    seconds = settings.seconds and _TRAINING * settings.seconds
     train = partial(train_supernet, objective, executor, path, passes=settings.supernet_epochs, say=say)
     candidates = settings.candidates or CANDIDATES
     policy: Networks | None = None
@@ -265,8 +265,8 @@ def _sample(objective: Objective, networks: int) -> list[Choices]:
     for _ in range(20 * networks):
         with suppress(Exception):  # none of so many draws works
             choices, _ = paths.draw()
-            costs = objective.foresee(choices)
-            if choices not in drawn and costs is not None and objective.excess(costs) <= 0:
+            beyond = objective.beyond(choices)
+            if choices not in drawn and beyond is not None and beyond <= 0:
                 drawn.append(choices)
         if len(drawn) == networks:
             break
@@ -287,9 +287,9 @@ def _scores(
     objective: Objective, executor: Executor, supernet: Supernet, networks: Sequence[Choices]
 ) -> list[float | None]:
     """The error of each with shared weights; None for one that fails."""
-    task = OneShotTask(image_task(objective), supernet.path, supernet.digest)
+    scoring = _one_shot_objective(objective, supernet)
     jobs = [
-        Job(index, objective.build, choices, task, derive_seed(objective.seed, index), {})
+        Job(index, scoring.build, choices, scoring.task, derive_seed(objective.seed, index), {})
         for index, choices in enumerate(networks)
     ]
     outcomes = [executor.submit(run_job, job) for job in jobs]
@@ -314,7 +314,8 @@ def _in_turn(
     Returns:
         The shared weights, and the controller's policy.
     """
-    supernet = train(share=0.5, seconds=seconds)
+    share = 0.5
+    supernet = train(share=share, seconds=seconds)
     sampler = objective.sampler("reinforce")
     assert isinstance(sampler, ReinforceSampler)
     taught = _scores_of(study, _one_shot_objective(objective, supernet), settings, f"{study.study_name} enas", sampler)
@@ -325,8 +326,8 @@ def _in_turn(
     for turn in range(1, _TURNS + 1):
         scoring = _one_shot_objective(objective, supernet)
         _score_networks(taught, scoring, executor, candidates * turn // _TURNS, silent, clock(_SCORING / 2 / _TURNS))
-        share, before = ((1 + done / _TURNS) / 2 for done in (turn, turn - 1))
-        left = None if seconds is None else (1 - before) * seconds
+        left = None if seconds is None else (1 - share) * seconds
+        share += 0.5 / _TURNS
         supernet = train(share=share, seconds=left, networks=policy)
     return supernet, policy
 

@@ -36,7 +36,7 @@ from optnas.space import RandomTrial, fingerprint, load_space, space_name
 from optnas.space.graph import fixed_seed
 from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, find_study, open_study, study_names
-from optnas.study.ending import Ending, after, first_of, never, parse_duration, stagnant
+from optnas.study.ending import Ending, after, first_of, never, stagnant
 from optnas.study.executor import Executor, InProcess, ProcessPool
 from optnas.study.gradient import check_gradient, gradient
 from optnas.study.one_shot import audit_supernet, check_one_shot, one_shot, supernet_path
@@ -112,7 +112,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # What can be known to be wrong is refused before a file is made.
     settings = settings_from(given)
-    clock = after(parse_duration(settings.time)) if settings.time else never
+    clock = after(settings.seconds) if settings.seconds else never
     name = settings.study_name
     storage = open_storage(settings.storage)
     # The sampler's small matrices too: a second thread of theirs takes a core from a worker and gains nothing.
@@ -225,7 +225,7 @@ def _by_shared_weights(
     """The sampler of a search that shares weights, once they are trained; None for one that does not."""
 
     def clock(share: float) -> Ending:
-        return after(share * parse_duration(settings.time)) if settings.time else never
+        return after(share * settings.seconds) if settings.seconds else never
 
     try:
         if settings.sampler == GRADIENT:

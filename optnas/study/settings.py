@@ -164,6 +164,11 @@ class Settings:
         return self.trials or (None if self.time or self.until_stagnant else _TRIALS)
 
     @property
+    def seconds(self) -> float | None:
+        """The time given; None for no limit."""
+        return parse_duration(self.time) if self.time else None
+
+    @property
     def study_name(self) -> str:
         """The name given, or that of the data."""
         return self.study or default_study_name(self.data)

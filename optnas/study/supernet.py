@@ -35,7 +35,7 @@ from optnas.supernet import (
     teach,
 )
 from optnas.supernet.shared import shared_names
-from optnas.supernet.state import average, load_state
+from optnas.supernet.state import average, load_state, load_weights
 from optnas.task import ImageTask
 
 __all__ = ["Networks", "Supernet", "fair_paths", "image_task", "train_supernet"]
@@ -176,7 +176,7 @@ def train_supernet(
         save_state(load_state(path), path, notes)
     return Supernet(
         str(path),
-        load_state(path).weights.digest,
+        load_weights(path).digest,
         notes["weights"],
         notes["size_bytes"],
         notes["steps"],
@@ -311,12 +311,7 @@ def fair_paths(
     objective: Objective, generator: np.random.Generator, build: Callable[[BaseTrial], Any] | None = None
 ) -> FairPaths:
     """Fair networks within the budget of an objective."""
-
-    def excess(choices: Choices) -> float | None:
-        costs = objective.foresee(choices)
-        return None if costs is None else objective.excess(costs)
-
-    return FairPaths(build or objective.build, generator, excess)
+    return FairPaths(build or objective.build, generator, objective.beyond)
 
 
 def _drawn(paths: FairPaths, start: Choices | None = None, freedom: float = 1.0) -> tuple[Choices, torch.nn.Module]:

@@ -12,7 +12,6 @@ choices that are drawn is the expected cost of all networks, which is not true o
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ from optnas.supernet.descent import Descended, Descent
 from optnas.supernet.expected import ExpectedCost
 from optnas.supernet.mixture import MixtureTrial
 from optnas.supernet.state import load_state, save_state
-from optnas.supernet.train import LONGEST_GRADIENT, SharedOptimizer, SupernetDiverged
+from optnas.supernet.train import SharedOptimizer, check_finite
 from optnas.task.batches import Batches
 from optnas.task.data import Images
 from optnas.task.memory import freed_memory_kept, peak_bytes
@@ -209,14 +208,7 @@ class _Search:
         """A step of the weights; returns the loss."""
         trial, module = self._draw(temperature=temperature, learns=False)
         module.train()
-        parameters = self._optimizer.lend(module)
-        with autocast(self._device):
-            loss = F.cross_entropy(module(batch[0]), batch[1], label_smoothing=self._settings.label_smoothing)
-        _check_finite(loss, "weights", step, trial)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters.values(), LONGEST_GRADIENT)
-        self._optimizer.step(parameters, lr)
-        return loss.item()
+        return self._optimizer.learn(module, *batch, lr, _where("weights", step, trial))
 
     def _judge(self, batch: tuple[Tensor, Tensor], step: int, temperature: float) -> tuple[float, float]:
         """A step of the logits; returns the cross-entropy and the expected cost."""
@@ -229,7 +221,7 @@ class _Search:
         with autocast(self._device):
             output, cost = self._expected.run(trial, module, batch[0])
             loss = F.cross_entropy(output, batch[1])
-        _check_finite(loss, "logits", step, trial)
+        check_finite(loss, _where("logits", step, trial))
         price = self._job.weight / self._reference
         self._architecture.zero_grad()
         surprise = self._surprise(trial, loss.item(), cost.item(), price)
@@ -255,6 +247,5 @@ class _Search:
         return surprise
 
 
-def _check_finite(loss: Tensor, what: str, step: int, trial: MixtureTrial) -> None:
-    if not math.isfinite(loss.item()):
-        raise SupernetDiverged(f"the loss of the {what} is not finite at step {step + 1}, in {trial.params}")
+def _where(what: str, step: int, trial: MixtureTrial) -> str:
+    return f"{what} is not finite at step {step + 1}, in {trial.params}"

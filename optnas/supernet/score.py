@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from optnas.supernet.shared import SharedTensors, shared_names
-from optnas.supernet.state import load_state
+from optnas.supernet.state import load_weights
 from optnas.task import ImageTask, Learned, Task
 from optnas.task.batches import Normalise
 from optnas.task.data import Images
@@ -68,7 +68,7 @@ class OneShotTask(Task):
 
 @lru_cache(maxsize=2)
 def _weights(path: str, digest: str, device: str) -> SharedTensors:
-    return load_state(path, device).weights
+    return load_weights(path, device)
 
 
 def inherit(module: nn.Module, weights: SharedTensors) -> None:

@@ -17,7 +17,11 @@ from torch import Tensor
 from optnas.errors import UsageError
 from optnas.supernet.shared import SharedTensors
 
-__all__ = ["SupernetState", "average", "load_notes", "load_state", "save_state"]
+__all__ = ["SupernetState", "average", "load_notes", "load_state", "load_weights", "save_state"]
+
+
+#: What a file holds, and how the names of its tensors begin.
+_STORED = ("weight", "mean", "square", "count")
 
 
 @dataclass
@@ -58,16 +62,29 @@ def load_state(path: str | Path, device: torch.device | str = "cpu") -> Supernet
     Raises:
         UsageError: If it is no such file.
     """
-    kinds: dict[str, dict[str, Tensor]] = {"weight": {}, "mean": {}, "square": {}, "count": {}}
+    kinds = _load(path, device, _STORED)
+    weights, means, squares = (SharedTensors(kinds[kind]) for kind in ("weight", "mean", "square"))
+    return SupernetState(weights, means, squares, kinds["count"])
+
+
+def load_weights(path: str | Path, device: torch.device | str = "cpu") -> SharedTensors:
+    """The weights of a state alone, a third of its size; raises `UsageError` as `load_state`."""
+    return SharedTensors(_load(path, device, ("weight",))["weight"])
+
+
+def _load(path: str | Path, device: torch.device | str, wanted: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+    kinds: dict[str, dict[str, Tensor]] = {kind: {} for kind in wanted}
     try:
         with safe_open(path, "pt", device=str(device)) as file:
             for key in file.keys():  # noqa: SIM118 - no mapping
                 kind, _, name = key.partition("/")
-                kinds[kind][name] = file.get_tensor(key)
+                if kind not in _STORED:
+                    raise KeyError(key)
+                if kind in kinds:
+                    kinds[kind][name] = file.get_tensor(key)
     except (OSError, SafetensorError, KeyError) as error:
         raise UsageError(f"expected shared weights in {path}, got {type(error).__name__}: {error}") from None
-    weights, means, squares = (SharedTensors(kinds[kind]) for kind in ("weight", "mean", "square"))
-    return SupernetState(weights, means, squares, kinds["count"])
+    return kinds
 
 
 def load_notes(path: str | Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.adamw import adamw
 
@@ -23,11 +23,11 @@ from optnas.task.memory import freed_memory_kept, peak_bytes
 from optnas.task.train import TrainSettings, autocast, rise_and_fall
 from optnas.threads import one_thread
 
-__all__ = ["LONGEST_GRADIENT", "Lesson", "SharedOptimizer", "SupernetDiverged", "Taught", "teach"]
+__all__ = ["Lesson", "SharedOptimizer", "SupernetDiverged", "Taught", "check_finite", "teach"]
 
 #: The gradient of a step is shortened to this length. Networks of one store differ a lot, and one step of an
 #: unlucky path must not undo those of the others.
-LONGEST_GRADIENT = 5.0
+_LONGEST_GRADIENT = 5.0
 
 
 class SupernetDiverged(RuntimeError):
@@ -117,17 +117,16 @@ def _steps(
         x, y = batch
         module = lesson.build(ReplayTrial(choices)).train()
         module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        parameters = optimizer.lend(module)
-        with autocast(device):
-            loss = F.cross_entropy(module(x), y, label_smoothing=settings.label_smoothing)
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise SupernetDiverged(f"the loss of the shared weights is not finite at step {step + 1}, in {choices}")
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters.values(), LONGEST_GRADIENT)
-        optimizer.step(parameters, settings.lr * factor(step))
+        where = f"shared weights is not finite at step {step + 1}, in {choices}"
+        losses.append(optimizer.learn(module, x, y, settings.lr * factor(step), where))
         images += len(y)
     return losses, images
+
+
+def check_finite(loss: Tensor, where: str) -> None:
+    """Raise `SupernetDiverged`, with `where` as the end of its sentence, if a loss is infinite or NaN."""
+    if not math.isfinite(loss.item()):
+        raise SupernetDiverged(f"the loss of the {where}")
 
 
 class SharedOptimizer:
@@ -135,11 +134,26 @@ class SharedOptimizer:
 
     Args:
         state: Changed in place.
-        settings: Of these the weight decay.
+        settings: Of these the weight decay and the smoothing of labels.
     """
 
     def __init__(self, state: SupernetState, settings: TrainSettings) -> None:
         self._state, self._settings = state, settings
+
+    def learn(self, module: nn.Module, x: Tensor, y: Tensor, lr: float, where: str) -> float:
+        """One step of the weights that a network has, on images (b, c, h, w) and labels (b,); returns the loss.
+
+        Raises:
+            SupernetDiverged: If that is not finite; `where` ends its sentence.
+        """
+        parameters = self.lend(module)
+        with autocast(x.device):
+            loss = F.cross_entropy(module(x), y, label_smoothing=self._settings.label_smoothing)
+        check_finite(loss, where)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters.values(), _LONGEST_GRADIENT)
+        self.step(parameters, lr)
+        return loss.item()
 
     def lend(self, module: nn.Module) -> dict[str, nn.Parameter]:
         """Give a network its weights of the store; returns its parameters by their shared names."""
