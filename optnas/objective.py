@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,61 +17,22 @@ from torch import nn
 
 from optnas.cost import BLOCKWISE, COSTS, EXACT, BlockCounter, Constraint, Prices
 from optnas.errors import UsageError
-from optnas.prune import Finished, NoPruner, Pruner, Stopper, finished_trials, is_audited
+from optnas.job import Job, Outcome, run_job
+from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited
 from optnas.sampler import Experience, derive_seed, make_sampler
 from optnas.sampler.warm import silent
-from optnas.space import Build, Choices, ReplayTrial, Space, bind_space, fingerprint
+from optnas.space import Choices, Space, bind_space, fingerprint
 from optnas.space.graph import fixed_seed
 from optnas.task import Task
 from optnas.threads import one_thread
 
-__all__ = ["ATTRIBUTE", "ERROR", "Gate", "Job", "Objective", "Outcome", "Refused", "Repeat", "is_trained", "run_job"]
+__all__ = ["ATTRIBUTE", "ERROR", "Gate", "Objective", "Refused", "Repeat", "is_trained"]
 
 #: The one objective that is known only after training: 1 - accuracy on validation data, minimised.
 ERROR = "error"
 #: Prefix of everything that optnas keeps in a trial's or a study's user attributes.
 ATTRIBUTE = "optnas:"
 _INVALID = "invalid network"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training, as plain values: what travels to a worker."""
-
-    number: int
-    """The trial's number."""
-    build: Build
-    """The space, bound to the task's input."""
-    params: Mapping[str, Any]
-    """The trial's choices."""
-    task: Task
-    """What to learn, with the training hyperparameters that the trial chose."""
-    seed: int
-    """Of the initial weights, the order of the images and their augmentation."""
-    costs: Mapping[str, float]
-    """The costs measured before training."""
-    thresholds: tuple[float, ...] = ()
-    """The error of each epoch above which training stops; it is not asked for again while it trains."""
-    audited: bool = False
-    """Whether it is trained to the end all the same, to learn what pruning loses."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a job."""
-
-    curve: tuple[float, ...]
-    """Validation error after each epoch."""
-    seconds: float
-    """Wall time of the training."""
-    error: float | None
-    """After the last epoch; None if training was stopped before."""
-    stop_epoch: int | None = None
-    """The epoch after which the pruner stopped it, or would have, if it was audited."""
-    bound: float | None = None
-    """The error that it should have had by then."""
-    reason: str = ""
-    """Why it was stopped, or would have been."""
 
 
 @dataclass(frozen=True)
@@ -95,42 +54,6 @@ class Repeat:
 
 
 Gate = Job | Refused | Repeat
-
-
-def run_job(job: Job) -> Outcome:
-    """Build the network of a job again and train it, until its thresholds say stop; needs nothing but the job.
-
-    Raises:
-        Whatever the task raises, such as `TrainingDiverged`.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(job.seed)
-        module = job.build(ReplayTrial(job.params))
-    stopper, began = Stopper(job.thresholds), time.perf_counter()
-    curve: list[float] = []
-    stopped: dict[str, Any] = {}
-
-    def on_epoch(epoch: int, error: float) -> None:
-        _check_finite(error, epoch)
-        curve.append(error)
-        reason = stopper(epoch, error)
-        if reason is not None and not stopped:
-            stopped.update(stop_epoch=epoch, bound=stopper.bound(epoch), reason=reason)
-            if not job.audited:
-                raise TrialPruned(reason)
-
-    try:
-        learned = job.task.train(module, job.seed, on_epoch)
-    except TrialPruned as pruned:
-        stopped.setdefault("reason", str(pruned) or "stopped by the task")
-        return Outcome(tuple(curve), time.perf_counter() - began, None, **stopped)
-    _check_finite(learned.error, learned.epochs)
-    return Outcome(learned.curve, time.perf_counter() - began, learned.error, **stopped)
-
-
-def _check_finite(error: float, epoch: int) -> None:
-    if not math.isfinite(error):
-        raise FloatingPointError(f"the error after epoch {epoch} is {error}, expected a finite number")
 
 
 class Objective:

@@ -6,7 +6,8 @@ from optuna.trial import TrialState
 
 from optnas.cost import parse_constraints
 from optnas.errors import UsageError
-from optnas.objective import Job, Objective, Refused, Repeat, run_job
+from optnas.job import Job, run_job
+from optnas.objective import Objective, Refused, Repeat
 from optnas.prune import Pruner
 from optnas.task import ImageTask
 

@@ -9,6 +9,7 @@ import optuna
 from torch import nn
 
 from optnas.objective import Objective
+from optnas.study.search import Watcher
 from optnas.task import Learned, Task, TrainingDiverged
 
 
@@ -91,3 +92,16 @@ def study(objective, **settings):
 def objective(space=space, task=None, **settings):
     settings.setdefault("objectives", ("error", "params"))
     return Objective(space, task or ToyTask(), ("params", "macs"), **settings)
+
+
+class Listener(Watcher):
+    """Keeps what a search says and does."""
+
+    def __init__(self):
+        self.said, self.events = [], []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def __call__(self, event):
+        self.events.append(event)

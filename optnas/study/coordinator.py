@@ -16,7 +16,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from optnas.objective import ATTRIBUTE, Job, Objective, Outcome, Refused, Repeat, is_trained, run_job
+from optnas.job import Job, Outcome, run_job
+from optnas.objective import ATTRIBUTE, Objective, Refused, Repeat, is_trained
 from optnas.sampler import NothingToPropose, derive_seed
 from optnas.space import mutate
 from optnas.study.ending import Ending, never

@@ -22,9 +22,9 @@ from optnas.space import CHOSEN, Choices, RandomTrial
 from optnas.space.graph import fixed_seed
 from optnas.study.create import attribute
 from optnas.study.executor import Executor
-from optnas.study.one_shot import supernet_path
 from optnas.study.settings import Settings
-from optnas.study.supernet import Supernet, image_task, train_supernet
+from optnas.study.supernet import Supernet, image_task, supernet_path
+from optnas.study.supernet_training import train_supernet
 from optnas.supernet import Descended, Descent, descend
 
 __all__ = ["check_gradient", "gradient"]

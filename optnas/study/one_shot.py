@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +14,9 @@ from optuna.trial import TrialState
 
 from optnas.errors import UsageError
 from optnas.front import networks
-from optnas.objective import ATTRIBUTE, ERROR, Job, Objective, is_trained, run_job
+from optnas.objective import ATTRIBUTE, Objective, is_trained
 from optnas.prune import NoPruner
-from optnas.sampler import Experience, derive_seed
+from optnas.sampler import Experience
 from optnas.sampler.history import violation_of
 from optnas.sampler.nsga2 import survivors
 from optnas.sampler.ranked import RankedSampler
@@ -34,11 +28,11 @@ from optnas.study.create import attribute, open_study
 from optnas.study.ending import Ending, first_of, never
 from optnas.study.executor import Executor
 from optnas.study.settings import Settings
-from optnas.study.storage import sqlite_path
-from optnas.study.supernet import Networks, Supernet, fair_paths, image_task, train_supernet
-from optnas.supernet import OneShotTask, SupernetAudit, audit_scores
+from optnas.study.supernet import Networks, Supernet, image_task, one_shot_objective, supernet_path
+from optnas.study.supernet_audit import audit_supernet
+from optnas.study.supernet_training import train_supernet
 
-__all__ = ["audit_supernet", "best_scored", "check_one_shot", "one_shot", "supernet_path"]
+__all__ = ["best_scored", "check_one_shot", "one_shot"]
 
 Say = Callable[[str], None]
 
@@ -96,7 +90,7 @@ def one_shot(
     if not _is_trusted(study, objective, executor, supernet, settings, watcher, say, clock(_AUDIT)):
         say(f"the search goes on without them, by {settings.sampler} and training from scratch")
         return None
-    scoring = _one_shot_objective(objective, supernet)
+    scoring = one_shot_objective(objective, supernet)
     sampler = scoring.sampler(settings.sampler, settings.population)
     if policy is not None:
         drawn = policy(np.random.default_rng([objective.seed, 5]), 2 * candidates)
@@ -159,32 +153,6 @@ def check_one_shot(settings: Settings) -> None:
         )
 
 
-def supernet_path(study: Study, storage: str, objective: Objective) -> Path:
-    """Where the shared weights of a study are: in a folder beside its storage, a file for each way to make them.
-
-    For a storage in memory they are in a temporary folder that goes with the study.
-    """
-    path = sqlite_path(storage)
-    if storage == "memory":
-        folder = Path(tempfile.mkdtemp(prefix="optnas-"))
-        weakref.finalize(study, shutil.rmtree, folder, ignore_errors=True)
-    else:
-        folder = Path("optnas-supernets") if path is None else path.with_name(f"{path.name}-supernets")
-    made = attribute(study, "settings") or {}
-    task, constraints = image_task(objective).describe(), sorted(map(str, objective.constraints))
-    where = storage if path is None else ""  # the folder tells a file; it may be moved
-    identity = [where, study.study_name, made.get("space"), objective.seed, sorted(task.items()), constraints]
-    digest = hashlib.blake2b(repr(identity).encode(), digest_size=6).hexdigest()
-    # Names may be long, and hold what no file name can; the digest tells them apart.
-    name = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in study.study_name)[:60]
-    return folder / f"{name}-{digest}.safetensors"
-
-
-def _one_shot_objective(objective: Objective, supernet: Supernet) -> Objective:
-    task = OneShotTask(image_task(objective), supernet.path, supernet.digest)
-    return objective.variant(task=task, pruner=NoPruner())
-
-
 def _score_networks(
     study: Study, objective: Objective, executor: Executor, candidates: int, say: Say, ending: Ending
 ) -> None:
@@ -215,87 +183,6 @@ def best_scored(study: Study) -> list[Choices]:
     return [scored[index].params for index in survivors(losses, violations, len(scored))]
 
 
-def audit_supernet(
-    study: Study,
-    objective: Objective,
-    executor: Executor,
-    supernet: Supernet,
-    count: int,
-    watch: Callable[[Event], None] = lambda event: None,
-    ending: Ending = never,
-) -> SupernetAudit:
-    """Train some networks from scratch, as trials of `study`, and compare with their scores by shared weights.
-
-    They are drawn fairly from those that meet the budget; those that the study has trained are not trained again.
-
-    Args:
-        study: For the trainings. A study that was stopped goes on.
-        objective: Of the study, without a pruner: a training that was stopped tells too little.
-        ending: Begins no more trainings.
-
-    Raises:
-        UsageError: If fewer than 4 could be trained.
-    """
-    sample = _sample(objective, count)
-
-    def tried(study: Study) -> str | None:
-        params = [trial.params for trial in study.get_trials(deepcopy=False)]
-        return "all were tried" if all(choices in params for choices in sample) else None
-
-    sampler, study.sampler = study.sampler, RankedSampler(sample, objective.explore, objective.seed)
-    try:
-        with suppress(SearchStopped):
-            run(study, objective, executor, None, watch, first_of(tried, ending))
-    finally:
-        study.sampler = sampler
-    trained = [(choices, error) for choices in sample if (error := _trained(study, choices)) is not None]
-    scored = _scores(objective, executor, supernet, [choices for choices, _ in trained])
-    rows = [
-        (score, error, (objective.foresee(choices) or {"macs": 0.0})["macs"])
-        for (choices, error), score in zip(trained, scored, strict=True)
-        if score is not None
-    ]
-    scores, errors, macs = zip(*rows, strict=True) if rows else ((), (), ())
-    return audit_scores(scores, errors, macs)
-
-
-def _sample(objective: Objective, networks: int) -> list[Choices]:
-    paths = fair_paths(objective, np.random.default_rng([objective.seed, 4]))
-    drawn: list[Choices] = []
-    for _ in range(20 * networks):
-        with suppress(Exception):  # none of so many draws works
-            choices, _ = paths.draw()
-            beyond = objective.beyond(choices)
-            if choices not in drawn and beyond is not None and beyond <= 0:
-                drawn.append(choices)
-        if len(drawn) == networks:
-            break
-    return drawn
-
-
-def _trained(study: Study, choices: Mapping[str, Any]) -> float | None:
-    """The error of a network that a study has trained to the end."""
-    names = study.metric_names
-    error = names.index(ERROR) if names and ERROR in names else 0
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if trial.params == dict(choices):
-            return float(trial.values[error])
-    return None
-
-
-def _scores(
-    objective: Objective, executor: Executor, supernet: Supernet, networks: Sequence[Choices]
-) -> list[float | None]:
-    """The error of each with shared weights; None for one that fails."""
-    scoring = _one_shot_objective(objective, supernet)
-    jobs = [
-        Job(index, scoring.build, choices, scoring.task, derive_seed(objective.seed, index), {})
-        for index, choices in enumerate(networks)
-    ]
-    outcomes = [executor.submit(run_job, job) for job in jobs]
-    return [None if outcome.exception() else outcome.result().error for outcome in outcomes]
-
-
 def _in_turn(
     study: Study,
     objective: Objective,
@@ -318,13 +205,13 @@ def _in_turn(
     supernet = train(share=share, seconds=seconds)
     sampler = objective.sampler("reinforce")
     assert isinstance(sampler, ReinforceSampler)
-    taught = _scores_of(study, _one_shot_objective(objective, supernet), settings, f"{study.study_name} enas", sampler)
+    taught = _scores_of(study, one_shot_objective(objective, supernet), settings, f"{study.study_name} enas", sampler)
 
     def policy(generator: np.random.Generator, count: int) -> Sequence[Choices]:
         return sampler.imagine(taught, count, generator)
 
     for turn in range(1, _TURNS + 1):
-        scoring = _one_shot_objective(objective, supernet)
+        scoring = one_shot_objective(objective, supernet)
         _score_networks(taught, scoring, executor, candidates * turn // _TURNS, silent, clock(_SCORING / 2 / _TURNS))
         left = None if seconds is None else (1 - share) * seconds
         share += 0.5 / _TURNS

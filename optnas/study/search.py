@@ -18,18 +18,14 @@ from threadpoolctl import threadpool_limits
 
 from optnas.cost import (
     EXACT,
-    Constraint,
     Prices,
-    Profile,
     device_fingerprint,
-    format_cost,
     parse_constraints,
-    profile,
     reference_latency_ms,
 )
 from optnas.errors import UsageError
 from optnas.front import Network, best, front, hypervolume, networks, objective_names
-from optnas.objective import ATTRIBUTE, ERROR, Objective
+from optnas.objective import ATTRIBUTE, Objective
 from optnas.prune import DominancePruner, NoPruner, Pruner, make_pruner
 from optnas.sampler import CostAwareSampler, Experience
 from optnas.space import RandomTrial, fingerprint, load_space, space_name
@@ -38,18 +34,19 @@ from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, find_study, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, stagnant
 from optnas.study.executor import Executor, InProcess, ProcessPool
+from optnas.study.first_look import first_look
 from optnas.study.gradient import check_gradient, gradient
-from optnas.study.one_shot import audit_supernet, check_one_shot, one_shot, supernet_path
+from optnas.study.one_shot import check_one_shot, one_shot
 from optnas.study.settings import GRADIENT, Settings, settings_from
 from optnas.study.storage import coordinate, open_storage
-from optnas.study.supernet import image_task, train_supernet
+from optnas.study.supernet import image_task, supernet_path
+from optnas.study.supernet_audit import audit_supernet
+from optnas.study.supernet_training import train_supernet
 from optnas.supernet import SupernetAudit, SupernetDiverged
 from optnas.threads import one_thread
 
 __all__ = ["SearchResult", "Watcher", "hypervolume_so_far", "search", "supernet_audit"]
 
-_PROBES = 60
-_TIMED_PROBES = 8
 _LATENCY = "latency_ms"
 #: Latencies that differ by less are ties for a pruner: about twice the spread of one measurement.
 _LATENCY_TIE = 0.03
@@ -131,7 +128,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
         own = "random" if settings.sampler == GRADIENT else settings.sampler
         sampler = objective.sampler(own, settings.population, experience, watcher.say)
         # Before the study is made: a space or a warm start that does not work leaves nothing behind.
-        reference = before.get("reference") or _first_look(settings, objective, watcher)
+        reference = before.get("reference") or first_look(objective, space_name(settings.space), watcher.say)
         if "request" not in before and isinstance(sampler, CostAwareSampler):
             sampler.prepare(optuna.create_study(directions=[StudyDirection.MINIMIZE] * len(objective.objectives)))
         study = open_study(
@@ -350,44 +347,6 @@ def _space_digest(objective: Objective) -> str:
             if index < 2:
                 seen.add(fingerprint(module, objective.task.input_shape))
     return hashlib.blake2b("\n".join(sorted(seen)).encode(), digest_size=8).hexdigest()
-
-
-def _first_look(settings: Settings, objective: Objective, watcher: Watcher) -> dict[str, float]:
-    """Price random networks: say if the budget is out of reach; the corner of the box of `hypervolume_so_far`."""
-    watcher.say(f"pricing {_PROBES} random networks of {space_name(settings.space)}")
-    exact = [name for name in objective.costs if name in EXACT]
-    shape, prices = objective.task.input_shape, objective.prices
-    budget = [constraint for constraint in objective.constraints if constraint.cost in EXACT]
-    look = profile(objective.build, shape, exact, _PROBES, budget, settings.seed, prices)
-    timed = None
-    if _LATENCY in objective.costs:
-        timed = profile(objective.build, shape, [_LATENCY], _TIMED_PROBES, objective.constraints, settings.seed, prices)
-    if look.invalid:
-        last = look.problem.strip().splitlines()[-1]
-        watcher.say(f"{look.invalid} of {look.samples} random networks do not work; the first: {last}")
-    for line in _budget_warnings(objective.constraints, look, timed):
-        watcher.say(line)
-    costs = {**look.costs, **(timed.costs if timed else {})}
-    limits = {constraint.cost: constraint.limit for constraint in objective.constraints if constraint.op in ("<=", "<")}
-    reference = {name: float(limits.get(name) or max(costs[name])) for name in objective.objectives if name != ERROR}
-    if ERROR in objective.objectives:
-        reference[ERROR] = 1 - 1 / objective.task.num_classes
-    return reference
-
-
-def _budget_warnings(constraints: Sequence[Constraint], look: Profile, timed: Profile | None) -> list[str]:
-    share, samples = look.share, look.samples
-    if timed is not None and timed.share == 0 and share > 0:
-        share, samples = 0.0, timed.samples
-    if not constraints or share >= 0.05:
-        return []
-    costs = {**look.costs, **(timed.costs if timed else {})}
-    reached = "; ".join(
-        f"{name} from {format_cost(name, min(costs[name]))} to {format_cost(name, max(costs[name]))}"
-        for name in dict.fromkeys(constraint.cost for constraint in constraints)
-    )
-    budget = ", ".join(map(str, constraints))
-    return [f"the budget {budget} is met by {share:.0%} of {samples} random networks; they reach {reached}"]
 
 
 def _executor(settings: Settings) -> Executor:

@@ -7,7 +7,7 @@ import toy
 from optuna.trial import TrialState
 
 from optnas.cost import parse_constraints
-from optnas.objective import run_job
+from optnas.job import run_job
 from optnas.sampler import make_sampler
 from optnas.study import Executor, InProcess, ProcessPool, SearchStopped, is_trained, run
 

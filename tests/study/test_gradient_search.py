@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 from torch import nn
+from toy import Listener
 
 import optnas
 from optnas.errors import UsageError
 from optnas.study import gradient as room
-from optnas.study.search import Watcher, search
+from optnas.study.search import search
 from optnas.supernet import Descended, SupernetDiverged
 
 
@@ -29,19 +30,11 @@ def without(trial, input_shape, num_classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, num_classes))
 
 
-class Listener(Watcher):
-    def __init__(self):
-        self.said = []
-
-    def say(self, text):
-        self.said.append(text)
+pytestmark = pytest.mark.usefixtures("few_looks")
 
 
 @pytest.fixture(autouse=True)
-def _few_probes(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("optnas.study.search._PROBES", 8)
-    monkeypatch.setattr("optnas.study.supernet._LOOKS", 12)
+def _four_descents(monkeypatch):
     monkeypatch.setattr(room, "SWEEP", 4)
 
 

@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from torch import nn
+from toy import Listener
 
 import optnas
 from optnas import ImageTask
@@ -20,11 +21,12 @@ from optnas.objective import Objective
 from optnas.sampler import CostAwareSampler, ReinforceSampler
 from optnas.sampler.ranked import RankedSampler
 from optnas.study import InProcess, find_study
-from optnas.study import one_shot as one_shot_room
+from optnas.study import supernet_audit as audit_room
 from optnas.study.executor import Executor
-from optnas.study.one_shot import best_scored, supernet_path
-from optnas.study.search import Watcher, search, supernet_audit
-from optnas.study.supernet import train_supernet
+from optnas.study.one_shot import best_scored
+from optnas.study.search import search, supernet_audit
+from optnas.study.supernet import supernet_path
+from optnas.study.supernet_training import train_supernet
 from optnas.supernet import SupernetAudit, SupernetDiverged, load_notes, load_state, teach
 from optnas.supernet.kendall import Agreement
 from optnas.verdict import judge_study
@@ -50,22 +52,7 @@ class Overflow(nn.Module):
         return x * 1e38 * 1e38
 
 
-class Listener(Watcher):
-    def __init__(self):
-        self.said, self.events = [], []
-
-    def say(self, text):
-        self.said.append(text)
-
-    def __call__(self, event):
-        self.events.append(event)
-
-
-@pytest.fixture(autouse=True)
-def _few_probes(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("optnas.study.search._PROBES", 8)
-    monkeypatch.setattr("optnas.study.supernet._LOOKS", 12)
+pytestmark = pytest.mark.usefixtures("few_looks")
 
 
 def agreement(tau):
@@ -81,7 +68,7 @@ def believed(monkeypatch):
         one = agreement(tau["tau"])
         return SupernetAudit(one, one, agreement(0.1), one, 0.01, tuple(scores), tuple(errors), tuple(macs))
 
-    monkeypatch.setattr("optnas.study.one_shot.audit_scores", audit)
+    monkeypatch.setattr("optnas.study.supernet_audit.audit_scores", audit)
     return tau
 
 
@@ -140,7 +127,7 @@ def test_a_search_goes_on_without_training_weights_or_auditing_again(believed, m
     def never(*args, **kwargs):
         raise AssertionError("done before")
 
-    monkeypatch.setattr("optnas.study.supernet.teach", never)
+    monkeypatch.setattr("optnas.study.supernet_training.teach", never)
     monkeypatch.setattr("optnas.study.one_shot.audit_supernet", never)
     again = run(trials=9)
     assert len([trial for trial in again.study.trials if "optnas:curve" in trial.user_attrs]) == 9
@@ -179,7 +166,7 @@ def an_objective(build=space, **settings):
 
 
 def test_weights_of_a_killed_training_go_on_where_they_were(tmp_path, monkeypatch):
-    monkeypatch.setattr("optnas.study.supernet._LESSON_STEPS", 5)
+    monkeypatch.setattr("optnas.study.supernet_training._LESSON_STEPS", 5)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     two = Dying(10**9)
     undisturbed = train_supernet(an_objective(), two, whole, passes=2)
@@ -207,7 +194,7 @@ def test_only_networks_within_the_budget_are_trained(tmp_path, monkeypatch):
         taught.extend(lesson.networks)
         return teach(lesson)
 
-    monkeypatch.setattr("optnas.study.supernet.teach", heard)
+    monkeypatch.setattr("optnas.study.supernet_training.teach", heard)
     objective = an_objective(constraints=[optnas.parse_constraint("params<=3000")])
     train_supernet(objective, InProcess(), tmp_path / "a", passes=2)
     params = [objective.foresee(choices)["params"] for choices in taught]
@@ -217,7 +204,9 @@ def test_only_networks_within_the_budget_are_trained(tmp_path, monkeypatch):
 
 def test_the_first_networks_are_the_largest_and_they_move_away_from_it(tmp_path, monkeypatch):
     taught = []
-    monkeypatch.setattr("optnas.study.supernet.teach", lambda lesson: taught.extend(lesson.networks) or teach(lesson))
+    monkeypatch.setattr(
+        "optnas.study.supernet_training.teach", lambda lesson: taught.extend(lesson.networks) or teach(lesson)
+    )
     objective = an_objective()
     train_supernet(objective, InProcess(), tmp_path / "a", passes=4)
     assert taught[0] == load_notes(tmp_path / "a")["start"]
@@ -237,7 +226,7 @@ def test_diverged_weights_raise_in_the_room_below(tmp_path):
 
 
 def test_a_space_too_large_to_hold_is_refused_with_its_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("optnas.study.supernet._memory_bytes", lambda: 40e3)
+    monkeypatch.setattr("optnas.study.supernet_training._memory_bytes", lambda: 40e3)
     with pytest.raises(UsageError, match=r"fit into 0\.01 MB, a quarter of the memory, got more than 0\.\d+ MB"):
         train_supernet(an_objective(), InProcess(), tmp_path / "a")
     assert not (tmp_path / "a").exists()
@@ -356,8 +345,8 @@ def test_a_budget_that_few_networks_meet(believed):
 
 def test_an_audit_trains_nothing_but_its_sample(believed, monkeypatch):
     asked = []
-    original = one_shot_room._sample
-    monkeypatch.setattr(one_shot_room, "_sample", lambda *given: asked.extend(original(*given)) or list(asked))
+    original = audit_room._sample
+    monkeypatch.setattr(audit_room, "_sample", lambda *given: asked.extend(original(*given)) or list(asked))
     result = run(constraints=("macs<=3000",), sampler="random", trials=6)
     trained = [trial.params for trial in result.study.trials if "optnas:curve" in trial.user_attrs]
     assert trained[: len(asked)] == asked

@@ -13,11 +13,7 @@ from optnas.verdict.evidence import random_first
 QUICK = {"epochs": 1, "workers": 0, "train_images": 200}
 
 
-@pytest.fixture(autouse=True)
-def _few_probes(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("optnas.study.search._PROBES", 8)
-    monkeypatch.setattr("optnas.study.search._TIMED_PROBES", 2)
+pytestmark = pytest.mark.usefixtures("few_looks")
 
 
 def small(trial, input_shape, num_classes):
