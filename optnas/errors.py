@@ -1,4 +1,6 @@
-"""The one exception that a person is meant to read."""
+"""The one exception that a person is meant to read, and what a person reads of the others."""
+
+__all__ = ["UsageError", "first_line"]
 
 
 class UsageError(ValueError):
@@ -14,3 +16,8 @@ class UsageError(ValueError):
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(message)
         self.detail = detail
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its kind where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -15,8 +15,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from torch import nn
 
-from optnas.cost import BLOCKWISE, COSTS, EXACT, BlockCounter, Constraint, Prices
-from optnas.errors import UsageError
+from optnas.cost import BLOCKWISE, COSTS, EXACT, BlockCounter, Constraint, DeviceFailed, Prices
+from optnas.errors import UsageError, first_line
 from optnas.job import Job, Outcome, run_job
 from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited
 from optnas.sampler import Experience, derive_seed, make_sampler
@@ -249,6 +249,9 @@ class Objective:
         """The costs of a network, why it is refused (None if it is not), and its fingerprint.
 
         A refused network has the costs that were measured until then, and no fingerprint.
+
+        Raises:
+            DeviceFailed: If the device that times networks is gone.
         """
         shape = self.task.input_shape
         costs: dict[str, float] = {}
@@ -263,8 +266,10 @@ class Objective:
                         return costs, f"over budget: {constraint.cost} is {value}, allowed is {constraint}", ""
             _check_output(module, shape, self.task.num_classes)
             return costs, None, fingerprint(module, shape)
+        except DeviceFailed:
+            raise  # no network is to blame
         except Exception as error:
-            return costs, f"{_INVALID}: {type(error).__name__}: {_first_line(error)}", ""
+            return costs, f"{_INVALID}: {type(error).__name__}: {first_line(error)}", ""
 
     def values(self, costs: Mapping[str, float], outcome: Outcome) -> tuple[float, ...] | None:
         """The values of a trained network, in the order of the objectives; None if it was stopped."""
@@ -352,7 +357,3 @@ def _check_output(module: nn.Module, input_shape: tuple[int, int, int], num_clas
 def _keep(trial: Trial, **attributes: Any) -> None:
     for name, value in attributes.items():
         trial.set_user_attr(ATTRIBUTE + name, value)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")

@@ -10,7 +10,7 @@ from optnas.cost.params import params
 from optnas.cost.peak_memory import peak_memory_bytes
 from optnas.cost.price import EXACT, Prices
 from optnas.cost.profile import Profile, profile
-from optnas.cost.runtime import EagerRuntime, Runtime
+from optnas.cost.remote import DeviceFailed
 from optnas.cost.size_bytes import size_bytes
 
 __all__ = [
@@ -19,11 +19,10 @@ __all__ = [
     "EXACT",
     "BlockCounter",
     "Constraint",
-    "EagerRuntime",
+    "DeviceFailed",
     "Latency",
     "Prices",
     "Profile",
-    "Runtime",
     "UncountedOperator",
     "count_operator",
     "device_fingerprint",

@@ -9,34 +9,36 @@ from pathlib import Path
 
 import torch
 
+from optnas.runtime import EagerRuntime, Runtime
+
 __all__ = ["THREADS", "device_fingerprint"]
 
 THREADS = 1
 """Latency is measured on one thread: a phone gives a network no more, and more vary more."""
 
 
-def device_fingerprint(device: str = "cpu", runtime: str = "eager") -> dict[str, str | int]:
+def device_fingerprint(runtime: Runtime | None = None) -> dict[str, str | int]:
     """What must be the same for two latencies to be compared, as plain values for JSON.
 
     Args:
-        device: A torch device; the name of the GPU is added for "cuda".
-        runtime: The name of the `Runtime` that runs the network.
+        runtime: What runs the network, by default PyTorch; the name of the GPU is added if its device is "cuda".
 
     Returns:
-        processor, machine, cores, torch, threads (those of a latency measurement), runtime; gpu for "cuda".
+        processor, machine, cores, torch, threads (those of a latency measurement), runtime, runtime_version; gpu
+        for "cuda".
     """
-    return dict(_fingerprint(device, runtime))
+    runtime = runtime or EagerRuntime()
+    return {**_fingerprint(runtime.device), "runtime": runtime.name, "runtime_version": runtime.version}
 
 
 @cache
-def _fingerprint(device: str, runtime: str) -> dict[str, str | int]:
+def _fingerprint(device: str) -> dict[str, str | int]:
     facts: dict[str, str | int] = {
         "processor": _processor(),
         "machine": platform.machine(),
         "cores": os.cpu_count() or 1,
         "torch": torch.__version__,
         "threads": THREADS,
-        "runtime": runtime,
     }
     if torch.device(device).type == "cuda":
         facts["gpu"] = torch.cuda.get_device_name(device)

@@ -20,10 +20,10 @@ import torch
 from torch import nn
 
 from optnas.cost.device import THREADS, device_fingerprint
-from optnas.cost.runtime import EagerRuntime, Runtime
 from optnas.errors import UsageError
+from optnas.runtime import EagerRuntime, Runtime
 
-__all__ = ["Latency", "latency_ms", "measure_latency", "reference_latency_ms"]
+__all__ = ["Latency", "latency_ms", "measure_latency", "reference_latency_ms", "reference_network"]
 
 _WARM_UP_PASSES = 3
 _WINDOWS = 5
@@ -59,7 +59,7 @@ def measure_latency(
     *,
     runtime: Runtime | None = None,
     device: str | None = None,
-    seconds: float = 0.4,
+    seconds: float | None = None,
     reference_ms: float | None = None,
 ) -> Latency:
     """Time one input on one thread: passes of the network and of the reference take turns.
@@ -74,7 +74,8 @@ def measure_latency(
         input_shape: One input without the batch, such as (3, 224, 224).
         runtime: What runs it; PyTorch itself by default.
         device: The torch device of the default runtime, "cpu" if not given.
-        seconds: How long to measure, warm-up excluded; at least five passes are timed however long they take.
+        seconds: How long to measure, warm-up excluded, by default what the runtime needs for an order of networks
+            that repeats; at least five passes are timed however long they take.
         reference_ms: Milliseconds of the reference network that give the ratio its unit. Keep one value for
             one study (`reference_latency_ms`); by default it is measured once a process.
 
@@ -89,7 +90,7 @@ def measure_latency(
     if reference_ms is None:
         reference_ms = reference_latency_ms(runtime)
     with _quiet():
-        passes = _alternate(_reference(runtime), runtime.prepare(module, input_shape), seconds)
+        passes = _alternate(_reference(runtime), runtime.prepare(module, input_shape), seconds or runtime.seconds)
     ratios = _window_ratios(passes)
     lower, middle, upper = quantiles(ratios, n=4, method="inclusive")
     return Latency(
@@ -98,7 +99,7 @@ def measure_latency(
         ratio=middle,
         repeats=len(passes),
         runtime=runtime.name,
-        device_fingerprint=device_fingerprint(runtime.device, runtime.name),
+        device_fingerprint=device_fingerprint(runtime),
     )
 
 
@@ -108,7 +109,7 @@ def latency_ms(
     *,
     runtime: Runtime | None = None,
     device: str | None = None,
-    seconds: float = 0.4,
+    seconds: float | None = None,
     reference_ms: float | None = None,
 ) -> float:
     """Milliseconds of one forward pass; see `measure_latency`, which also tells the spread."""
@@ -148,12 +149,15 @@ def _reference(runtime: Runtime) -> Callable[[], object]:
     """The runner of the reference network, with its first slow passes behind it."""
     key = (runtime.name, runtime.device)
     if key not in _reference_runs:
-        _reference_runs[key] = runtime.prepare(_reference_network(), _REFERENCE_SHAPE)
+        _reference_runs[key] = runtime.prepare(*reference_network())
     return _reference_runs[key]
 
 
-def _reference_network() -> nn.Module:
-    """Inverted residual blocks as in MobileNetV2, about 1 ms: never change it, old latencies depend on it."""
+def reference_network() -> tuple[nn.Module, tuple[int, int, int]]:
+    """What all networks are timed against, and the shape of its input.
+
+    Inverted residual blocks as in MobileNetV2, about 1 ms: never change it, old latencies depend on it.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU6()]
@@ -163,7 +167,8 @@ def _reference_network() -> nn.Module:
             layers += [nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False)]
             layers += [nn.BatchNorm2d(wide), nn.ReLU6()]
             layers += [nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)]
+        return nn.Sequential(*layers, *head), _REFERENCE_SHAPE
 
 
 def _alternate(

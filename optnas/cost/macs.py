@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from optnas.cost._operators import HANDLES, Handle, shape
-from optnas.cost._probe import eval_copy, one_input
+from optnas.runtime.probe import eval_copy, one_input
 
 __all__ = ["UncountedOperator", "count_operator", "macs", "macs_by_module"]
 

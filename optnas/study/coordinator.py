@@ -16,6 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from optnas.cost import DeviceFailed
 from optnas.job import Job, Outcome, run_job
 from optnas.objective import ATTRIBUTE, Objective, Refused, Repeat, is_trained
 from optnas.sampler import NothingToPropose, derive_seed
@@ -154,6 +155,9 @@ class _Coordinator:
             trial.set_user_attr(ATTRIBUTE + "reason", gate.reason)
         except (StorageInternalError, SQLAlchemyError):
             raise
+        except DeviceFailed as error:
+            self.exhausted = f"{error}; the same command goes on"  # with this trial, which stays RUNNING
+            return
         except NothingToPropose as error:
             self._fail(trial, str(error))
             self.exhausted = str(error)

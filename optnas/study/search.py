@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,20 +15,13 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from threadpoolctl import threadpool_limits
 
-from optnas.cost import (
-    EXACT,
-    Prices,
-    device_fingerprint,
-    parse_constraints,
-    reference_latency_ms,
-)
+from optnas.cost import parse_constraints
 from optnas.errors import UsageError
 from optnas.front import Network, best, front, hypervolume, networks, objective_names
 from optnas.objective import ATTRIBUTE, Objective
-from optnas.prune import DominancePruner, NoPruner, Pruner, make_pruner
+from optnas.prune import NoPruner
 from optnas.sampler import CostAwareSampler, Experience
-from optnas.space import RandomTrial, fingerprint, load_space, space_name
-from optnas.space.graph import fixed_seed
+from optnas.space import space_name
 from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, find_study, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, stagnant
@@ -37,6 +29,7 @@ from optnas.study.executor import Executor, InProcess, ProcessPool
 from optnas.study.first_look import first_look
 from optnas.study.gradient import check_gradient, gradient
 from optnas.study.one_shot import check_one_shot, one_shot
+from optnas.study.reopen import attributes_before, identity_of, make_objective
 from optnas.study.settings import GRADIENT, Settings, settings_from
 from optnas.study.storage import coordinate, open_storage
 from optnas.study.supernet import image_task, supernet_path
@@ -48,8 +41,6 @@ from optnas.threads import one_thread
 __all__ = ["SearchResult", "Watcher", "hypervolume_so_far", "search", "supernet_audit"]
 
 _LATENCY = "latency_ms"
-#: Latencies that differ by less are ties for a pruner: about twice the spread of one measurement.
-_LATENCY_TIE = 0.03
 
 
 @dataclass(frozen=True)
@@ -114,9 +105,9 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
     storage = open_storage(settings.storage)
     # The sampler's small matrices too: a second thread of theirs takes a core from a worker and gains nothing.
     with one_thread(), threadpool_limits(1), closing(watcher), coordinate(settings.storage, name):
-        before = _attributes_before(storage, name)
+        before = attributes_before(storage, name)
         settings = settings_from(given, before.get("request"))
-        objective = _objective(settings, before)
+        objective = make_objective(settings, before)
         if settings.evaluator == "one-shot":
             check_one_shot(settings)
             image_task(objective)
@@ -135,7 +126,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             storage,
             name,
             objective.objectives,
-            _identity(settings, objective),
+            identity_of(settings, objective),
             sampler,
         )
         known = {"request": settings.plain(), "reference_ms": objective.prices.reference_ms, "reference": reference}
@@ -184,8 +175,8 @@ def supernet_audit(
     name = f"{found.study_name} supernet-audit"
     with one_thread(), threadpool_limits(1), closing(watcher), coordinate(storage, found.study_name):
         settings = settings_from({"storage": storage, "workers": workers}, request)
-        objective = _objective(settings, _attributes_before(opened, found.study_name)).variant(pruner=NoPruner())
-        identity = _identity(settings, objective)
+        objective = make_objective(settings, attributes_before(opened, found.study_name)).variant(pruner=NoPruner())
+        identity = identity_of(settings, objective)
         # Refuses a space or data that are no longer those of the study.
         open_study(opened, found.study_name, objective.objectives, identity, None)
         audited = open_study(opened, name, objective.objectives, identity, None, found.study_name)
@@ -259,33 +250,6 @@ def _say_skipped(settings: Settings, watcher: Watcher) -> None:
         watcher.say(f"{len(skipped)} image files cannot be read and are left out: {', '.join(skipped[:3])}{more}")
 
 
-def _attributes_before(storage: BaseStorage, name: str) -> Mapping[str, Any]:
-    if name not in study_names(storage):
-        return {}
-    attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
-    return {key.removeprefix(ATTRIBUTE): value for key, value in attributes.items() if key.startswith(ATTRIBUTE)}
-
-
-def _objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
-    space = load_space(settings.space) if isinstance(settings.space, str) else settings.space
-    named = {*settings.objectives, *(constraint.cost for constraint in settings.budget)}
-    reference_ms = None
-    if _LATENCY in named:
-        # One value for the life of the study: latencies of different days stay comparable.
-        reference_ms = before.get("reference_ms") or reference_latency_ms()
-    return Objective(
-        space,
-        settings.task,
-        EXACT,
-        objectives=settings.objectives,
-        constraints=settings.budget,
-        seed=settings.seed,
-        pruner=_pruner(settings),
-        audit=settings.audit,
-        prices=Prices(reference_ms=reference_ms),
-    )
-
-
 def _experience(settings: Settings, given: bool, storage: BaseStorage, watcher: Watcher) -> Experience | None:
     """The trained networks of the study to start from; one that the study remembers may be gone by now."""
     name, known = settings.warm_start, study_names(storage)
@@ -312,41 +276,6 @@ def _keep_sampler(study: Study, settings: Settings) -> None:
     if not samplers or samplers[-1][1:] != own:
         samplers = [*samplers, [len(study.get_trials(deepcopy=False)), *own]]
         study.set_user_attr(ATTRIBUTE + "samplers", samplers)
-
-
-def _pruner(settings: Settings) -> Pruner:
-    pruner = make_pruner(settings.pruner, settings.task.settings.epochs)
-    if isinstance(pruner, DominancePruner):
-        return replace(pruner, ties={_LATENCY: _LATENCY_TIE})
-    return pruner
-
-
-def _identity(settings: Settings, objective: Objective) -> dict[str, Any]:
-    """What makes trials comparable: a study goes on only with the same."""
-    identity = {
-        "task": objective.task.describe(),
-        "space": {"name": space_name(settings.space), "digest": _space_digest(objective)},
-        "objectives": list(objective.objectives),
-        "constraints": sorted(map(str, objective.constraints)),
-        "seed": objective.seed,
-    }
-    if _LATENCY in objective.costs:
-        identity["device"] = device_fingerprint()
-    return identity
-
-
-def _space_digest(objective: Objective) -> str:
-    """Changes when the choices of a space change, or the network that they lead to."""
-    generator = np.random.default_rng(0)
-    seen: set[str] = set()
-    for index in range(32):
-        trial = RandomTrial(generator)
-        with suppress(Exception), fixed_seed():  # what is wrong with a space is said when it is profiled
-            module = objective.build(trial)
-            seen |= {f"{name}: {distribution}" for name, distribution in trial.distributions.items()}
-            if index < 2:
-                seen.add(fingerprint(module, objective.task.input_shape))
-    return hashlib.blake2b("\n".join(sorted(seen)).encode(), digest_size=8).hexdigest()
 
 
 def _executor(settings: Settings) -> Executor:

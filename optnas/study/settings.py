@@ -13,10 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from optnas.cost import Constraint, parse_constraints
+from optnas.cost import Constraint, Prices, parse_constraints
 from optnas.errors import UsageError
 from optnas.objective import check_objectives
 from optnas.prune import is_audited, make_pruner
+from optnas.runtime import check_runtime, default_runtime, make_runtime
 from optnas.sampler import check_sampler
 from optnas.space import Space, space_name
 from optnas.study.ending import parse_duration
@@ -45,6 +46,12 @@ class Settings:
     """Networks to choose from: mobile, cell, or your own function as module:function."""
     objectives: Sequence[str] = ("error", "macs")
     """What to minimise: error and costs known before training, separated by commas."""
+    runtime: str | None = None
+    """What times latency_ms: onnxruntime, executorch, litert, or eager for PyTorch itself; by default onnxruntime
+    where it is installed."""
+    device_command: str | None = None
+    """A command that times a network where it will run, such as "./on_phone.sh {file}": it is handed the runtime's
+    file and prints milliseconds as its last line."""
     constraints: Sequence[str] = ()
     """A budget such as "params<=100k"; a network over it is never trained. May be given several times."""
     sampler: str = "cost-aware"
@@ -121,6 +128,7 @@ class Settings:
             raise UsageError(f"unknown evaluator {self.evaluator!r}: expected {' or '.join(EVALUATORS)}{hint}")
         if self.evaluator == "one-shot" and self.sampler == GRADIENT:
             raise UsageError("sampler gradient shares weights by itself: expected evaluator training, got one-shot")
+        self._check_latency()
         for name, least in (
             ("trials", 1),
             ("supernet_epochs", 1),
@@ -133,6 +141,29 @@ class Settings:
             if value is not None and (not isinstance(value, int) or value < least):
                 raise UsageError(f"{name}: expected a whole number from {least}, got {value!r}")
         self.task  # noqa: B018
+
+    def _check_latency(self) -> None:
+        if self.runtime is not None:
+            check_runtime(self.runtime)
+        for name in ("runtime", "device_command"):
+            if getattr(self, name) is not None and not self.times_latency:
+                raise UsageError(f"{name}: expected latency_ms among the objectives or constraints, which it times")
+        if self.device_command is not None and not self.device_command.strip():
+            raise UsageError("device_command: expected a command, got nothing")
+
+    @property
+    def times_latency(self) -> bool:
+        """Whether latency_ms is an objective or is constrained."""
+        return "latency_ms" in (*self.objectives, *(constraint.cost for constraint in self.budget))
+
+    @property
+    def prices(self) -> Prices:
+        """What measures costs; raises UsageError for a runtime that is not installed."""
+        if not self.times_latency:
+            return Prices()
+        runtime = self.runtime or default_runtime()
+        make_runtime(runtime)
+        return Prices(runtime, command=self.device_command)
 
     @property
     def budget(self) -> tuple[Constraint, ...]:
@@ -187,6 +218,7 @@ class Settings:
         """Plain values to store: what a later call need not be told again."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {"space": space_name(self.space), "study": self.study_name}
+        values["runtime"] = self.prices.runtime if self.times_latency else None
         values["data"] = _absolute(self.data)
         values["data_root"] = str(Path(self.data_root).resolve())
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

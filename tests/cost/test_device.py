@@ -2,18 +2,20 @@
 
 import json
 import platform
+from importlib.metadata import version
 
 import pytest
 import torch
 
 from optnas.cost import device_fingerprint
 from optnas.cost.device import _processor
+from optnas.runtime import make_runtime
 
 
 def test_plain_values():
     facts = device_fingerprint()
     assert json.loads(json.dumps(facts)) == facts
-    assert list(facts) == ["processor", "machine", "cores", "torch", "threads", "runtime"]
+    assert list(facts) == ["processor", "machine", "cores", "torch", "threads", "runtime", "runtime_version"]
     assert facts["processor"]
     assert facts["machine"] == platform.machine()
     assert facts["torch"] == torch.__version__
@@ -23,7 +25,12 @@ def test_plain_values():
 def test_the_cache_is_not_handed_out():
     device_fingerprint()["cores"] = -1
     assert device_fingerprint()["cores"] > 0
-    assert device_fingerprint(runtime="other")["runtime"] == "other"
+
+
+def test_the_runtime_and_its_version():
+    onnx = device_fingerprint(make_runtime("onnxruntime"))
+    assert (onnx["runtime"], onnx["runtime_version"]) == ("onnxruntime", version("onnxruntime"))
+    assert device_fingerprint()["runtime_version"] == torch.__version__
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,14 @@ import torch
 from torch import nn
 
 from optnas.cost import (
-    EagerRuntime,
-    Runtime,
     device_fingerprint,
     latency_ms,
     measure_latency,
     reference_latency_ms,
 )
-from optnas.cost.latency import _reference_network, _window_ratios
+from optnas.cost.latency import _window_ratios, reference_network
 from optnas.errors import UsageError
+from optnas.runtime import EagerRuntime, Runtime
 
 SMALL = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
 SHAPE = (3, 8, 8)
@@ -30,6 +29,7 @@ class Counting(Runtime):
 
     name = "counting"
     device = "cpu"
+    version = "1"
 
     def __init__(self):
         self.threads = set()
@@ -83,7 +83,7 @@ def test_latency_ms_is_the_same_measure():
     reference = reference_latency_ms()
     assert reference == reference_latency_ms(EagerRuntime())  # once a process
     # The reference network against itself has ratio 1, the margin is for a busy machine.
-    measured = latency_ms(_reference_network(), (3, 48, 48), seconds=0.3)
+    measured = latency_ms(*reference_network(), seconds=0.3)
     assert measured == pytest.approx(reference, rel=0.25)
 
 
@@ -114,7 +114,7 @@ def test_the_module_threads_and_random_state_are_untouched():
 
 def test_the_reference_network_never_changes():
     random_state = torch.get_rng_state()
-    first, second = _reference_network(), _reference_network()
+    (first, _), (second, _) = reference_network(), reference_network()
     assert torch.equal(torch.get_rng_state(), random_state)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert sum(parameter.numel() for parameter in first.parameters()) == 20314

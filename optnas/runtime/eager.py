@@ -1,40 +1,18 @@
-"""What runs a network when its latency is measured."""
+"""PyTorch itself, as a runtime."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from optnas.cost._probe import eval_copy, one_input
 from optnas.errors import UsageError
+from optnas.runtime.base import Runtime
+from optnas.runtime.probe import eval_copy, one_input
 
-__all__ = ["EagerRuntime", "Runtime"]
-
-
-class Runtime(ABC):
-    """A way to run a network, for example PyTorch itself or a phone's inference engine."""
-
-    name: str
-    """Says which runtime with which settings: latencies under one name are compared with each other."""
-    device: str
-    """The torch device it runs on."""
-
-    @abstractmethod
-    def prepare(self, module: nn.Module, input_shape: Sequence[int]) -> Callable[[], object]:
-        """Build a runner of one forward pass of one input in eval mode.
-
-        It is called once for each network, then the runner many times in the same thread, with PyTorch set to
-        one thread; a runtime with threads of its own sets them to one. The runner returns when the pass
-        is over, not when it is queued. The module must not be changed: copy it.
-
-        Args:
-            module: The network, in any mode and on any device.
-            input_shape: One input without the batch, such as (3, 224, 224).
-        """
+__all__ = ["EagerRuntime"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +34,10 @@ class EagerRuntime(Runtime):
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
             raise UsageError(f"device: expected a device that torch has here, got {self.device!r}") from error
+
+    @property
+    def version(self) -> str:
+        return torch.__version__
 
     def prepare(self, module: nn.Module, input_shape: Sequence[int]) -> Callable[[], object]:
         network, batch = eval_copy(module, self.device), one_input(module, input_shape, self.device)

@@ -1,0 +1,77 @@
+"""ExecuTorch with XNNPACK: PyTorch's own runtime for phones."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from optnas.errors import first_line
+from optnas.runtime.base import ExportFailed, FileRuntime, Floats, Run
+from optnas.runtime.probe import eval_copy, one_input
+
+__all__ = ["ExecuTorch"]
+
+
+class ExecuTorch(FileRuntime):
+    """ExecuTorch's XNNPACK backend, the one for the CPUs of phones (https://docs.pytorch.org/executorch)."""
+
+    name = "executorch"
+    packages = ("executorch", "torchao")
+    format = "executorch"
+    suffix = ".pte"
+    seconds = 0.25
+
+    def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
+        network, image = eval_copy(module), one_input(module, input_shape)
+        try:
+            with _quiet(), torch.no_grad():
+                return self._lower(torch.export.export(network, (image,)))
+        except Exception as error:
+            raise ExportFailed(f"ExecuTorch cannot take this network: {first_line(error)}") from error
+
+    def quantise(self, module: nn.Module, input_shape: Sequence[int], inputs: torch.Tensor) -> bytes:
+        raise NotImplementedError
+
+    def load(self, file: bytes) -> Run:
+        from executorch.runtime import Runtime
+
+        try:
+            # The method reads the program's memory, and the program the file's: all three live as long as `run`.
+            program = Runtime.get().load_program(file)
+            method = program.load_method("forward")
+        except Exception as error:
+            raise ExportFailed(f"ExecuTorch cannot load this network: {first_line(error)}") from error
+        if method is None:
+            raise ExportFailed("ExecuTorch cannot load this network: the file has no method forward")
+
+        def run(image: Floats, kept: tuple[object, ...] = (file, program)) -> Floats:
+            (output,) = method.execute([torch.from_numpy(image)])
+            return output.numpy()  # type: ignore[no-any-return]
+
+        return run
+
+    @staticmethod
+    def _lower(program: torch.export.ExportedProgram) -> bytes:
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        return lowered.to_executorch().buffer  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither warnings nor log lines of the lowering: dozens for each network, of use to its makers alone."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

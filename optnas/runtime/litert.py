@@ -1,0 +1,64 @@
+"""LiteRT, the former TensorFlow Lite."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from optnas.errors import first_line
+from optnas.runtime.base import ExportFailed, FileRuntime, Floats, Run
+from optnas.runtime.probe import eval_copy, one_input
+
+__all__ = ["LiteRT"]
+
+
+class LiteRT(FileRuntime):
+    """LiteRT with XNNPACK on one thread of the CPU (https://ai.google.dev/edge/litert)."""
+
+    name = "litert"
+    packages = ("ai-edge-litert", "litert-torch")
+    format = "litert"
+    suffix = ".tflite"
+    seconds = 0.25
+
+    def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
+        network, image = eval_copy(module), one_input(module, input_shape)
+        # Its libraries tell their makers what they do, in the middle of our lines.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        try:
+            with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+                warnings.simplefilter("ignore")
+                import litert_torch
+
+                litert_torch.config.show_progress = False
+                path = Path(folder, "network.tflite")
+                litert_torch.convert(network, (image,)).export(str(path))
+                return path.read_bytes()
+        except Exception as error:
+            raise ExportFailed(f"LiteRT cannot take this network: {first_line(error)}") from error
+
+    def quantise(self, module: nn.Module, input_shape: Sequence[int], inputs: torch.Tensor) -> bytes:
+        raise NotImplementedError
+
+    def load(self, file: bytes) -> Run:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            interpreter = Interpreter(model_content=file, num_threads=1)
+            interpreter.allocate_tensors()
+        except Exception as error:
+            raise ExportFailed(f"LiteRT cannot load this network: {first_line(error)}") from error
+        (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+        def run(image: Floats) -> Floats:
+            interpreter.set_tensor(entry["index"], image)
+            interpreter.invoke()
+            return interpreter.get_tensor(result["index"])  # type: ignore[no-any-return]
+
+        return run

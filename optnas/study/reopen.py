@@ -1,0 +1,137 @@
+"""What a study searches, from its settings: the same objective for a search and for all that comes after it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna import Study
+from optuna.storages import BaseStorage
+
+from optnas.cost import EXACT
+from optnas.errors import UsageError
+from optnas.objective import ATTRIBUTE, Objective
+from optnas.prune import DominancePruner, Pruner, make_pruner
+from optnas.space import RandomTrial, fingerprint, load_space, space_name
+from optnas.space.graph import fixed_seed
+from optnas.study.create import attribute, differences, find_study, study_names
+from optnas.study.settings import Settings, settings_from
+from optnas.study.storage import open_storage
+
+__all__ = ["Reopened", "attributes_before", "identity_of", "make_objective", "reopen"]
+
+#: Latencies that differ by less are ties for a pruner: about twice the spread of one measurement.
+_LATENCY_TIE = 0.03
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A study that `optnas search` made, with what it searches."""
+
+    study: Study
+    storage: str
+    """Its address."""
+    settings: Settings
+    """What it was made with."""
+    objective: Objective
+
+
+def reopen(name: str | None, storage: str, **given: Any) -> Reopened:
+    """Open a study for what comes after its search; latency need not be measured where it was.
+
+    Args:
+        name: Of the study; None for the only one of the storage.
+        storage: Its address.
+        given: Settings of the call that are not those of the study: `workers`, or `data_root` where it moved.
+
+    Raises:
+        UsageError: If there is no such study, `optnas search` did not make it, or the space or the data are no longer
+            those that it was made with.
+    """
+    opened = open_storage(storage, create=False)
+    study = find_study(opened, name, storage)
+    before = attributes_before(opened, study.study_name)
+    if before.get("request") is None:
+        raise UsageError(f"study {study.study_name!r} was not made by optnas search")
+    settings = settings_from({"storage": storage, **given}, before["request"])
+    objective = make_objective(settings, before)
+    now, then = identity_of(settings, objective), dict(attribute(study, "settings") or {})
+    different = [phrase for key in ("task", "space") for phrase in differences(then.get(key, {}), now[key], f"{key}.")]
+    if different:
+        raise UsageError(f"study {study.study_name!r} was made with other images or networks ({'; '.join(different)})")
+    return Reopened(study, storage, settings, objective)
+
+
+def attributes_before(storage: BaseStorage, name: str) -> Mapping[str, Any]:
+    """What optnas keeps of a study, without the prefix; nothing if there is none of that name."""
+    if name not in study_names(storage):
+        return {}
+    attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
+    return {key.removeprefix(ATTRIBUTE): value for key, value in attributes.items() if key.startswith(ATTRIBUTE)}
+
+
+def make_objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
+    """The objective of a study.
+
+    Args:
+        settings: Those of the study.
+        before: What the study keeps, see `attributes_before`.
+
+    Raises:
+        UsageError: If the space, the data or the runtime cannot be used, or a device does not answer.
+    """
+    space = load_space(settings.space) if isinstance(settings.space, str) else settings.space
+    prices = settings.prices
+    if settings.times_latency:
+        prices = replace(prices, reference_ms=before.get("reference_ms")).calibrated()
+    return Objective(
+        space,
+        settings.task,
+        EXACT,
+        objectives=settings.objectives,
+        constraints=settings.budget,
+        seed=settings.seed,
+        pruner=_pruner(settings),
+        audit=settings.audit,
+        prices=prices,
+    )
+
+
+def _pruner(settings: Settings) -> Pruner:
+    pruner = make_pruner(settings.pruner, settings.task.settings.epochs)
+    if isinstance(pruner, DominancePruner):
+        return replace(pruner, ties={"latency_ms": _LATENCY_TIE})
+    return pruner
+
+
+def identity_of(settings: Settings, objective: Objective) -> dict[str, Any]:
+    """What makes trials comparable: a study goes on only with the same."""
+    identity = {
+        "task": objective.task.describe(),
+        "space": {"name": space_name(settings.space), "digest": _space_digest(objective)},
+        "objectives": list(objective.objectives),
+        "constraints": sorted(map(str, objective.constraints)),
+        "seed": objective.seed,
+    }
+    if "latency_ms" in objective.costs:
+        identity["device"] = objective.prices.fingerprint()
+    return identity
+
+
+def _space_digest(objective: Objective) -> str:
+    """Changes when the choices of a space change, or the network that they lead to."""
+    generator = np.random.default_rng(0)
+    seen: set[str] = set()
+    for index in range(32):
+        trial = RandomTrial(generator)
+        with suppress(Exception), fixed_seed():  # what is wrong with a space is said when it is profiled
+            module = objective.build(trial)
+            seen |= {f"{name}: {distribution}" for name, distribution in trial.distributions.items()}
+            if index < 2:
+                seen.add(fingerprint(module, objective.task.input_shape))
+    return hashlib.blake2b("\n".join(sorted(seen)).encode(), digest_size=8).hexdigest()
