@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from optnas.cli.command import add_command, budget_of
-from optnas.cost import EXACT, Constraint, Profile, format_cost, profile
+from optnas.cost import EXACT, Constraint, Prices, Profile, format_cost, profile
 from optnas.errors import UsageError
+from optnas.runtime import default_runtime
 from optnas.space import bind_space, load_space
 
-__all__ = ["add"]
+__all__ = ["add", "shape_of"]
 
 _SHAPE = "1x28x28"
 
@@ -28,6 +29,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--samples", type=int, default=200, metavar="N", help="random networks (default: %(default)s)")
     parser.add_argument("--constraint", action="append", default=[], metavar="BUDGET", help='a budget: "params<=100k"')
     parser.add_argument("--latency", action="store_true", help="time every network too, half a second each")
+    parser.add_argument(
+        "--runtime", metavar="WORD", help="what times them (default: onnxruntime where it is installed)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="an object on standard output")
 
@@ -39,15 +43,19 @@ def _profile(given: argparse.Namespace) -> int:
             raise UsageError(f"{name}: expected a whole number from 1, got {value}")
     if given.seed < 0:
         raise UsageError(f"--seed: expected a whole number from 0, got {given.seed}")
-    shape = _shape(given.input)
+    shape = shape_of(given.input)
     build = bind_space(load_space(given.space), shape, given.classes)
     costs = [*EXACT, *(["latency_ms"] if given.latency else [])]
+    if given.runtime is not None and not given.latency:
+        raise UsageError("--runtime: expected --latency beside it")
+    prices = Prices(given.runtime or default_runtime()) if given.latency else Prices()
+    prices.fingerprint()  # refuses a runtime that is not there
     with Console(stderr=True).status("") as status:
 
         def on_sample(done: int) -> None:
             status.update(f"{done} of {given.samples} networks")
 
-        found = profile(build, shape, costs, given.samples, constraints, given.seed, on_sample=on_sample)
+        found = profile(build, shape, costs, given.samples, constraints, given.seed, prices, on_sample)
     if given.json:
         facts = {"space": given.space, "input": list(shape), "samples": found.samples, "invalid": found.invalid}
         facts |= {"costs": _quantiles(found), "constraints": list(map(str, constraints)), "share": found.share}
@@ -79,7 +87,8 @@ def _print(found: Profile, given: argparse.Namespace, constraints: tuple[Constra
         console.print(f"{found.share:.1%} meet {', '.join(map(str, constraints))}")
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def shape_of(text: str) -> tuple[int, int, int]:
+    """The shape that `--input` names; raises UsageError."""
     parts = text.lower().split("x")
     if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
         raise UsageError(f"--input: expected channels x height x width such as {_SHAPE}, got {text!r}")

@@ -80,5 +80,5 @@ def default_runtime() -> str:
 
 
 def _hint(name: str, known: tuple[str, ...]) -> str:
-    close = get_close_matches(name, known, 1)
+    close = get_close_matches(name, known, 1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -29,10 +31,8 @@ class OnnxRuntime(FileRuntime):
     def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
         network, image = eval_copy(module), one_input(module, input_shape)
         try:
-            with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-                # The exporter by tracing: 0.1 s where the newer one takes 2 to 3 s for the same file. It is
-                # deprecated, and warns of every tensor that becomes a constant.
-                warnings.simplefilter("ignore")
+            with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+                # The exporter by tracing, though deprecated: 0.1 s where the newer one takes 2 to 3 s for the same file.
                 path = Path(folder, "network.onnx")
                 torch.onnx.export(
                     network, (image,), path, dynamo=False, input_names=["images"], output_names=["logits"]
@@ -60,3 +60,11 @@ class OnnxRuntime(FileRuntime):
             return session.run(None, {entry.name: image})[0]  # type: ignore[no-any-return]
 
         return run
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warning of each tensor that becomes a constant, nor the graph of what cannot be exported."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

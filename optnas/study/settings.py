@@ -145,9 +145,6 @@ class Settings:
     def _check_latency(self) -> None:
         if self.runtime is not None:
             check_runtime(self.runtime)
-        for name in ("runtime", "device_command"):
-            if getattr(self, name) is not None and not self.times_latency:
-                raise UsageError(f"{name}: expected latency_ms among the objectives or constraints, which it times")
         if self.device_command is not None and not self.device_command.strip():
             raise UsageError("device_command: expected a command, got nothing")
 
@@ -158,8 +155,14 @@ class Settings:
 
     @property
     def prices(self) -> Prices:
-        """What measures costs; raises UsageError for a runtime that is not installed."""
+        """What measures costs.
+
+        Raises UsageError for a runtime that is not installed, or given where no latency is to be timed.
+        """
         if not self.times_latency:
+            for name in ("runtime", "device_command"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"{name}: expected latency_ms among the objectives or constraints, which it times")
             return Prices()
         runtime = self.runtime or default_runtime()
         make_runtime(runtime)

@@ -65,7 +65,7 @@ def test_three_objectives_with_latency_and_training_settings():
 def test_latencies_of_another_device_do_not_mix(monkeypatch):
     settings = {"space": small, "objectives": ("error", "latency_ms"), "storage": "sqlite:///a.db", **QUICK}
     optnas.search(trials=1, **settings)
-    monkeypatch.setattr("optnas.study.search.device_fingerprint", lambda: {"processor": "another", "threads": 1})
+    monkeypatch.setattr("optnas.cost.price.device_fingerprint", lambda runtime: {"processor": "another", "threads": 1})
     with pytest.raises(optnas.UsageError, match=r"device\.processor: .* in the study, another now"):
         optnas.search(trials=2, **settings)
 

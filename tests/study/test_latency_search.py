@@ -1,0 +1,96 @@
+"""Searches whose latency is that of a runtime, or of a device behind a command."""
+
+import sys
+
+import pytest
+import torch
+from optuna.trial import TrialState
+from torch import nn
+
+import optnas
+from optnas.runtime import default_runtime
+from optnas.study import is_trained
+from optnas.study.settings import Settings
+
+pytest.importorskip("onnxruntime")
+
+QUICK = {"data": "digits", "epochs": 1, "train_images": 100, "workers": 0, "sampler": "random"}
+LATENCY = {"objectives": ("error", "latency_ms"), "storage": "sqlite:///a.db"}
+
+
+def space(trial, input_shape, num_classes):
+    width = trial.suggest_int("width", 2, 64)
+    return nn.Sequential(nn.Conv2d(1, width, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36 * width, num_classes))
+
+
+class _Odd(nn.Module):
+    def forward(self, x):
+        return torch.erfc(x)
+
+
+def half_odd(trial, input_shape, num_classes):
+    odd = trial.suggest_categorical("odd", [False, True])
+    width = trial.suggest_int("width", 2, 64)
+    return nn.Sequential(nn.Flatten(), *([_Odd()] if odd else []), nn.Linear(64, width), nn.Linear(width, num_classes))
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_runtime_is_that_of_the_study():
+    result = optnas.search(space=space, trials=1, **LATENCY, **QUICK)
+    assert default_runtime() == "onnxruntime"
+    assert result.study.user_attrs["optnas:request"]["runtime"] == "onnxruntime"
+    assert result.study.user_attrs["optnas:settings"]["device"]["runtime"] == "onnxruntime"
+    # On a machine without it, or on another day: it is not asked again.
+    assert (
+        optnas.search(study="digits", trials=2, space=space, storage="sqlite:///a.db").settings.runtime == "onnxruntime"
+    )
+    with pytest.raises(optnas.UsageError, match=r"device\.runtime: onnxruntime in the study, eager now"):
+        optnas.search(study="digits", trials=3, space=space, storage="sqlite:///a.db", runtime="eager")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"runtime": "onnxruntime"}, "runtime: expected latency_ms among the objectives or constraints"),
+        (
+            {"runtime": "onnx", "objectives": ("error", "latency_ms")},
+            "unknown runtime 'onnx': .*did you mean onnxruntime",
+        ),
+        ({"device_command": " ", "objectives": ("error", "latency_ms")}, "device_command: expected a command"),
+        ({"device_command": "true"}, "device_command: expected latency_ms among"),
+    ],
+)
+def test_settings_are_checked(given, message):
+    with pytest.raises(optnas.UsageError, match=message):
+        Settings(**given).prices  # noqa: B018
+
+
+def test_a_network_that_the_runtime_cannot_take_is_flagged_and_the_search_goes_on():
+    result = optnas.search(space=half_odd, trials=3, **LATENCY, **QUICK)
+    refused = [trial for trial in result.study.trials if trial.state == TrialState.PRUNED]
+    assert all(trial.params["odd"] for trial in refused)
+    assert refused
+    reason = refused[0].user_attrs["optnas:reason"]
+    assert reason.startswith("invalid network: ExportFailed: ONNX cannot hold this network: Exporting the operator")
+    assert "\n" not in reason
+    assert sum(map(is_trained, result.study.trials)) == 3
+
+
+def test_a_device_that_goes_away_stops_the_search_and_nothing_is_lost(tmp_path):
+    phone = tmp_path / "phone.py"
+    phone.write_text("import os, sys\nprint(os.path.getsize(sys.argv[1]) / 1000)\n")
+    given = {"space": space, "device_command": f"{sys.executable} {phone}", **LATENCY, **QUICK}
+    first = optnas.search(trials=2, **given)
+    assert [trial.values[1] > 0 for trial in first.study.trials] == [True, True]
+    phone.write_text("raise SystemExit('device offline')\n")
+    stopped = optnas.search(trials=4, **given)
+    assert "ended with status 1: device offline; the same command goes on" in stopped.stopped
+    states = [trial.state for trial in stopped.study.trials]
+    assert states == [TrialState.COMPLETE] * 2 + [TrialState.RUNNING]
+    phone.write_text("import os, sys\nprint(os.path.getsize(sys.argv[1]) / 1000)\n")
+    again = optnas.search(trials=4, **given)
+    assert [trial.state for trial in again.study.trials] == [TrialState.COMPLETE] * 4
