@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -32,7 +31,7 @@ class OnnxRuntime(FileRuntime):
         network, image = eval_copy(module), one_input(module, input_shape)
         try:
             with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-                # The exporter by tracing, though deprecated: 0.1 s where the newer one takes 2 to 3 s for the same file.
+                # The exporter by tracing, though deprecated: 0.1 s where the newer one takes 2 to 3 s.
                 path = Path(folder, "network.onnx")
                 torch.onnx.export(
                     network, (image,), path, dynamo=False, input_names=["images"], output_names=["logits"]
@@ -64,7 +63,15 @@ class OnnxRuntime(FileRuntime):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No warning of each tensor that becomes a constant, nor the graph of what cannot be exported."""
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    """No warning of each tensor that becomes a constant, and no graph on standard output of what cannot be exported.
+
+    The exporter turns its log on whatever `verbose` says (torch 2.13), so the function that writes it is replaced.
+    """
+    log = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *args: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch._C._jit_onnx_log = log
