@@ -44,10 +44,24 @@ TINY = {
         "--seeds",
         "1",
     ],
+    "timed_where": [
+        "--data",
+        "digits",
+        "--trials",
+        "4",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--train-images",
+        "200",
+        "--random",
+        "3",
+    ],
     "training_throughput": ["--data-root", str(FASHION), "--images", "400", "--rounds", "1"],
 }
 #: Run again, these go on where they stopped.
-RESUMED = ("quickstart_digits", "my_own_space", "fashion_mobile", "three_schools")
+RESUMED = ("quickstart_digits", "my_own_space", "fashion_mobile", "three_schools", "timed_where")
 
 
 def test_every_script_has_a_test():
