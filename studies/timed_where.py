@@ -32,7 +32,9 @@ parser.add_argument("--data-root", default="data", help="folder of the data set 
 parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES[1:], help="(default: %(default)s)")
 parser.add_argument("--trials", type=int, default=30, help="trainings of each search (default: %(default)s)")
 parser.add_argument("--epochs", type=int, default=3, help="of each training (default: %(default)s)")
-parser.add_argument("--train-images", type=int, default=6000, help="(default: %(default)s)")
+parser.add_argument("--train-images", type=int, default=3000, help="(default: %(default)s)")
+parser.add_argument("--val-images", type=int, help="(default: 2000 of Fashion-MNIST)")
+parser.add_argument("--constraint", action="append", default=[], help='of both searches: "macs<=2M"')
 parser.add_argument("--seeds", type=int, default=2, help="searches of each kind (default: %(default)s)")
 parser.add_argument("--random", type=int, default=20, help="networks that tell the usual ratio (default: %(default)s)")
 parser.add_argument("--workers", type=int, default=2, help="training processes (default: %(default)s)")
@@ -46,6 +48,8 @@ def search(runtime, seed):
         data=arguments.data,
         data_root=arguments.data_root,
         train_images=arguments.train_images,
+        val_images=arguments.val_images or (2000 if arguments.data == "fashion-mnist" else None),
+        constraints=tuple(arguments.constraint),
         epochs=arguments.epochs,
         objectives=("error", "latency_ms"),
         runtime=runtime,
