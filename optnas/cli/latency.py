@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--classes", type=int, default=10, metavar="N", help="outputs (default: %(default)s)")
     parser.add_argument("--networks", type=int, default=30, metavar="N", help="random networks (default: %(default)s)")
     parser.add_argument(
-        "--runtimes", default=runtimes, metavar="A,B", help=f"some of {', '.join(RUNTIMES)} (default: %(default)s)"
+        "--runtime", default=runtimes, metavar="A,B", help=f"some of {', '.join(RUNTIMES)} (default: %(default)s)"
     )
     parser.add_argument(
         "--processes", type=int, default=3, metavar="N", help="how often each is timed, anew (default: %(default)s)"
@@ -55,7 +55,7 @@ def _latency(given: argparse.Namespace) -> int:
         audit = audit_latency(
             build,
             shape,
-            tuple(dict.fromkeys(given.runtimes.split(","))),
+            tuple(dict.fromkeys(given.runtime.split(","))),
             given.networks,
             given.processes,
             seconds=given.seconds,
