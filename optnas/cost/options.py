@@ -65,7 +65,9 @@ class BlockPrices:
         counter.macs = counter.folded_bytes = 0
         with torch.no_grad(), counter:
             output: Any = twin(torch.empty(1, *input_shape, device="meta"))
-        counted = dict(zip(BLOCKWISE, (known.params, counter.macs, known.size_bytes - counter.folded_bytes), strict=True))
+        counted = dict(
+            zip(BLOCKWISE, (known.params, counter.macs, known.size_bytes - counter.folded_bytes), strict=True)
+        )
         cost = counted[self._cost] if self._cost in counted else self._time(real(), input_shape)
         priced = float(cost), output.shape[1:]
         if known.name is not None:

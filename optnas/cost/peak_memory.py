@@ -58,4 +58,3 @@ def _peak(graph: Graph) -> int:
         alive += step
         peak = max(peak, alive)
     return peak
-

@@ -101,7 +101,9 @@ def record(module: nn.Module, input_shape: Sequence[int], *, batch: int = 1, tra
     """
     tensor = next(chain(module.parameters(), module.buffers()), None)
     device, dtype = (None, None) if tensor is None else (tensor.device, tensor.dtype)
-    images = torch.zeros((batch, *input_shape), device=device, dtype=dtype if dtype and dtype.is_floating_point else None)
+    images = torch.zeros(
+        (batch, *input_shape), device=device, dtype=dtype if dtype and dtype.is_floating_point else None
+    )
     modes = {child: child.training for child in module.modules()}
     # Batch norm writes its running statistics in training mode: it gets copies of them.
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
