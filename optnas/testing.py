@@ -115,7 +115,7 @@ class SpaceTests:
         for choices, module in self._networks():
             assert params(module) > 0, choices
             assert macs(module, self.input_shape) > 0, choices
-            assert size_bytes(module) > 0, choices
+            assert size_bytes(module, self.input_shape) > 0, choices
             assert peak_memory_bytes(module, self.input_shape) > 0, choices
 
     def test_costs_are_foreseen_as_they_are_counted(self) -> None:
@@ -125,7 +125,7 @@ class SpaceTests:
             counted = {
                 "params": params(module),
                 "macs": macs(module, self.input_shape),
-                "size_bytes": size_bytes(module),
+                "size_bytes": size_bytes(module, self.input_shape),
             }
             assert foresee(choices) == counted, choices
 

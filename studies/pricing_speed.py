@@ -27,7 +27,7 @@ arguments = parser.parse_args()
 def whole(build, shape, choices):
     """Build a network and count it by tracing, as is done once for each network that is trained."""
     module = build(ReplayTrial(choices))
-    return dict(zip(BLOCKWISE, (params(module), macs(module, shape), size_bytes(module)), strict=True))
+    return dict(zip(BLOCKWISE, (params(module), macs(module, shape), size_bytes(module, shape)), strict=True))
 
 
 def milliseconds(count, networks):

@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from optnas.cost._folding import is_batch_norm, is_plain_convolution
 from optnas.cost._operators import is_free
 from optnas.cost.macs import macs
 from optnas.cost.params import params
@@ -32,6 +33,11 @@ __all__ = ["BLOCKWISE", "BlockCounter"]
 
 #: The costs that a `BlockCounter` knows.
 BLOCKWISE = ("params", "macs", "size_bytes")
+
+#: Where the output of a convolution that nobody has read yet keeps the bytes of its bias.
+_BIAS = "_optnas_bias"
+#: True on one that was read by a batch norm, which is folded into the convolution.
+_FOLDED = "_optnas_folded"
 
 _PLAIN = (int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 #: Where a module that `choose` made keeps what is known of it.
@@ -117,7 +123,8 @@ class BlockCounter:
     def _whole(self, choices: Choices) -> dict[str, float] | None:
         try:
             module = self._build(ReplayTrial(choices))
-            counted = params(module), macs(module, self._input_shape), size_bytes(module)
+            shape = self._input_shape
+            counted = params(module), macs(module, shape), size_bytes(module, shape)
         except Exception:
             return None
         return dict(zip(BLOCKWISE, counted, strict=True))
@@ -131,6 +138,23 @@ class _Block:
     """Equal for modules that do the same; None for one that cannot be told from others."""
     params: int
     size_bytes: int
+    """Before batch norms are folded."""
+    shares: bool = False
+    """Whether a tensor stands in it twice."""
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """What running a block on an input gave."""
+
+    macs: int
+    folded_bytes: int
+    shape: torch.Size
+    dtype: torch.dtype
+    bias_bytes: int | None
+    """Of the convolution whose output this is; None if it is not one's."""
+    folds_input: bool
+    """Whether the convolution before it took in a batch norm."""
 
 
 _NOTHING = _Block(None, 0, 0)
@@ -142,7 +166,7 @@ class _Memory:
     def __init__(self) -> None:
         self._names: dict[Hashable, int] = {}
         self._built: dict[Hashable, nn.Module] = {}
-        self._runs: dict[Hashable, tuple[int, torch.Size, torch.dtype]] = {}
+        self._runs: dict[Hashable, _Ran] = {}
         self._counter = _Counter()  # type: ignore[no-untyped-call]
 
     def build(self, builder: Callable[[], nn.Module]) -> nn.Module:
@@ -161,10 +185,12 @@ class _Memory:
     def count(self, module: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Parameters, multiply-adds and bytes of a network, which is not of use afterwards."""
         block = self._describe(module, {})
-        self._counter.macs = 0
+        self._counter.macs = self._counter.folded_bytes = 0
         with torch.no_grad(), self._counter:
             module(torch.empty(1, *input_shape, device="meta"))
-        return block.params, self._counter.macs, block.size_bytes
+        if block.shares and self._counter.folded_bytes:
+            raise NotImplementedError("a batch norm may be folded into one use of a tensor and not into another")
+        return block.params, self._counter.macs, block.size_bytes - self._counter.folded_bytes
 
     def _describe(self, module: nn.Module, seen: dict[int, _Block]) -> _Block:
         """The block of a module. From now on its forward, and those of its children, ask memory first.
@@ -173,7 +199,8 @@ class _Memory:
             seen: By id the modules and tensors that were counted.
         """
         if id(module) in seen:
-            return replace(seen[id(module)], params=0, size_bytes=0)
+            known = seen[id(module)]
+            return replace(known, params=0, size_bytes=0, shares=known.shares or known.size_bytes > 0)
         block: _Block = module.__dict__.get(_BLOCK) or self._look_at(module, seen)
         seen[id(module)] = block
         return block
@@ -182,9 +209,13 @@ class _Memory:
         children = [(key, self._describe(child, seen)) for key, child in module._modules.items() if child is not None]
         numbers = sum(child.params for _, child in children)
         size = sum(child.size_bytes for _, child in children)
+        shares = any(child.shares for _, child in children)
         tensors = [(key, tensor) for key, tensor in chain(module._parameters.items(), module._buffers.items())]
         for key, tensor in tensors:
-            if tensor is None or id(tensor) in seen or key in module._non_persistent_buffers_set:
+            if tensor is None or key == "num_batches_tracked":  # which is of use in training only
+                continue
+            if id(tensor) in seen:
+                shares = True
                 continue
             seen[id(tensor)] = _NOTHING
             numbers += tensor.numel() if key in module._parameters else 0
@@ -202,24 +233,36 @@ class _Memory:
             _forget_values(module)
         else:
             module.__dict__["forward"] = partial(self._run, name, module, module.forward)
-        return _Block(name, numbers, size)
+        return _Block(name, numbers, size, shares)
 
     def _run(self, name: int, module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         x = args[0] if len(args) == 1 and not kwargs else None
         if not isinstance(x, torch.Tensor):
             _forget_values(module)
             return forward(*args, **kwargs)
-        key = name, x.shape, x.dtype
+        key = name, x.shape, x.dtype, x.__dict__.get(_BIAS)
         known = self._runs.get(key)
         if known is None:
-            before = self._counter.macs
+            before = self._counter.macs, self._counter.folded_bytes
             _forget_values(module)
             output = forward(x)
             if isinstance(output, torch.Tensor):
-                self._runs[key] = self._counter.macs - before, output.shape, output.dtype
+                self._runs[key] = _Ran(
+                    self._counter.macs - before[0],
+                    self._counter.folded_bytes - before[1],
+                    output.shape,
+                    output.dtype,
+                    output.__dict__.get(_BIAS),
+                    x.__dict__.get(_FOLDED, False),
+                )
             return output
-        self._counter.macs += known[0]
-        return torch.empty(known[1], dtype=known[2], device="meta")
+        self._counter.read(x)
+        self._counter.macs += known.macs
+        self._counter.folded_bytes += known.folded_bytes
+        x.__dict__[_FOLDED] = known.folds_input
+        output = torch.empty(known.shape, dtype=known.dtype, device="meta")
+        output.__dict__[_BIAS] = known.bias_bytes
+        return output
 
 
 def _forget_values(module: nn.Module) -> None:
@@ -231,25 +274,49 @@ def _forget_values(module: nn.Module) -> None:
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up multiply-adds by torch's own formulas, which count two operations for each.
+    """Adds up multiply-adds by torch's own formulas, which count two operations for each, and what folding saves.
 
     Raises (in the forward that it watches):
         NotImplementedError: For an operator that torch has no formula for and that is not known to be free.
     """
 
-    macs = 0
+    macs = folded_bytes = 0
+
+    def read(self, tensor: torch.Tensor) -> int | None:
+        """The bytes of the bias of the convolution whose output this is, at the first reading."""
+        if tensor.__dict__.get(_FOLDED):
+            raise NotImplementedError("a batch norm was folded into a convolution whose output is read again")
+        bias: int | None = tensor.__dict__.pop(_BIAS, None)
+        return bias
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
+        biases = [self.read(argument) for argument in args if isinstance(argument, torch.Tensor)]
+        for argument in chain.from_iterable(argument for argument in args if isinstance(argument, list | tuple)):
+            if isinstance(argument, torch.Tensor):
+                self.read(argument)
+        if is_plain_convolution(str(func), args):
+            output.__dict__[_BIAS] = 0 if args[2] is None else args[2].numel() * args[2].element_size()
+        elif is_batch_norm(str(func)) and args[3] is not None:
+            self._fold(args, biases[0], output[0])
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             self.macs += formula(*args, **kwargs, out_val=output) // 2
         elif not is_free(func.overloadpacket._qualified_op_name):
             raise NotImplementedError(str(func))
         return output
+
+    def _fold(self, args: tuple[Any, ...], bias: int | None, output: torch.Tensor) -> None:
+        """A batch norm of four tensors, absent ones counted, leaves a bias where a convolution is before it."""
+        one = args[3].numel() * args[3].element_size()
+        self.folded_bytes -= one * sum(a is None for a in args[1:3])
+        if bias is not None:
+            self.folded_bytes += 4 * one + bias - one
+            args[0].__dict__[_FOLDED] = True
+            output.__dict__[_BIAS] = one
 
 
 def _key(value: Any) -> Hashable:

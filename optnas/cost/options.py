@@ -62,10 +62,12 @@ class BlockPrices:
         if known.name is not None and key in self._known:
             return self._known[key]
         counter = self._memory._counter
-        counter.macs = 0
+        counter.macs = counter.folded_bytes = 0
         with torch.no_grad(), counter:
             output: Any = twin(torch.empty(1, *input_shape, device="meta"))
-        counted = dict(zip(BLOCKWISE, (known.params, counter.macs, known.size_bytes), strict=True))
+        counted = dict(
+            zip(BLOCKWISE, (known.params, counter.macs, known.size_bytes - counter.folded_bytes), strict=True)
+        )
         cost = counted[self._cost] if self._cost in counted else self._time(real(), input_shape)
         priced = float(cost), output.shape[1:]
         if known.name is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -45,7 +44,7 @@ def _peak(graph: Graph) -> int:
     for value in graph.inputs:
         touch(value, 0)
     for moment, operator in enumerate(graph.operators):
-        for value in (*_values(operator.arguments), *operator.outputs):
+        for value in (*operator.reads, *operator.outputs):
             touch(value, moment)
     for value in graph.results:
         touch(value, end)
@@ -59,11 +58,3 @@ def _peak(graph: Graph) -> int:
         alive += step
         peak = max(peak, alive)
     return peak
-
-
-def _values(arguments: Sequence[Any]) -> Iterator[Value]:
-    for argument in arguments:
-        if isinstance(argument, Value):
-            yield argument
-        elif isinstance(argument, tuple):
-            yield from _values(argument)

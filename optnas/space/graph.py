@@ -1,6 +1,6 @@
 """The operators that a network runs, recorded in one forward pass.
 
-Both the fingerprint of a network and its peak memory are read off this record.
+The fingerprint of a network and what it needs when it is deployed are read off this record.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
+from math import prod
 from typing import Any
 
 import torch
@@ -33,6 +34,11 @@ class Value:
     version: int
     identity: int
 
+    @property
+    def size_bytes(self) -> int:
+        itemsize: int = getattr(torch, self.dtype.removeprefix("torch.")).itemsize
+        return prod(self.shape) * itemsize
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -42,6 +48,11 @@ class Operator:
     arguments: tuple[Any, ...]
     outputs: tuple[Value, ...]
     writes: frozenset[int]
+
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        """The tensors among its arguments, one that is given twice listed twice."""
+        return tuple(_values(self.arguments))
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,10 @@ def record(module: nn.Module, input_shape: Sequence[int], *, batch: int = 1, tra
         Whatever the module's forward raises, for example for a shape that does not fit.
     """
     tensor = next(chain(module.parameters(), module.buffers()), None)
-    images = torch.zeros((batch, *input_shape), device=tensor.device if tensor is not None else None)
+    device, dtype = (None, None) if tensor is None else (tensor.device, tensor.dtype)
+    images = torch.zeros(
+        (batch, *input_shape), device=device, dtype=dtype if dtype and dtype.is_floating_point else None
+    )
     modes = {child: child.training for child in module.modules()}
     # Batch norm writes its running statistics in training mode: it gets copies of them.
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
@@ -180,6 +194,14 @@ def _signature(func: Any) -> tuple[str, tuple[int, ...]]:
         if argument.alias_info is not None and argument.alias_info.is_write
     )
     return str(func), tuple(written)
+
+
+def _values(arguments: Sequence[Any]) -> Iterator[Value]:
+    for argument in arguments:
+        if isinstance(argument, Value):
+            yield argument
+        elif isinstance(argument, tuple):
+            yield from _values(argument)
 
 
 def _tensors(structure: Any) -> Iterator[torch.Tensor]:

@@ -18,7 +18,7 @@ WIDTHS = [4, 8, 12, 16]
 
 def by_whole(build, choices, shape):
     module = build(ReplayTrial(choices))
-    return {"params": params(module), "macs": macs(module, shape), "size_bytes": size_bytes(module)}
+    return {"params": params(module), "macs": macs(module, shape), "size_bytes": size_bytes(module, shape)}
 
 
 def draws(build, count, seed=0):
@@ -66,7 +66,7 @@ class Functional(nn.Module):
         self.register_buffer("passing", torch.ones(5), persistent=False)
 
     def forward(self, x):
-        return self.activation(F.conv2d(x, self.weight) * self.scale[0])
+        return self.activation(F.conv2d(x, self.weight) * self.scale[0] + self.passing[0])
 
 
 class Shared(nn.Module):
