@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from optnas.cli.command import add_command, budget_of
-from optnas.cost import EXACT, Constraint, Prices, Profile, format_cost, profile
+from optnas.cost import USUAL, Constraint, Prices, Profile, format_cost, profile
 from optnas.errors import UsageError
 from optnas.runtime import default_runtime
 from optnas.space import bind_space, load_space
@@ -45,7 +45,7 @@ def _profile(given: argparse.Namespace) -> int:
         raise UsageError(f"--seed: expected a whole number from 0, got {given.seed}")
     shape = shape_of(given.input)
     build = bind_space(load_space(given.space), shape, given.classes)
-    costs = [*EXACT, *(["latency_ms"] if given.latency else [])]
+    costs = [*USUAL, *(["latency_ms"] if given.latency else [])]
     if given.runtime is not None and not given.latency:
         raise UsageError("--runtime: expected --latency beside it")
     prices = Prices(given.runtime or default_runtime()) if given.latency else Prices()

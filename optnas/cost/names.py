@@ -9,11 +9,12 @@ from optnas.errors import UsageError
 
 __all__ = ["COSTS", "check_cost", "format_cost"]
 
-COSTS = ("params", "macs", "size_bytes", "peak_memory_bytes", "latency_ms")
+COSTS = ("params", "macs", "size_bytes", "peak_memory_bytes", "energy_mj", "latency_ms")
 """In the order in which they are shown and stored."""
 
 _PREFIXES = ("", "k", "M", "G", "T")
 _UNITS = {"size_bytes": "B", "peak_memory_bytes": "B"}
+_FRACTIONS = {"latency_ms": "ms", "energy_mj": "mJ"}
 
 
 def check_cost(name: str, where: str) -> None:
@@ -39,8 +40,8 @@ def format_cost(name: str, value: float) -> str:
         UsageError: `name` is not in `COSTS`.
     """
     check_cost(name, "format_cost")
-    if name == "latency_ms":
-        return f"{_three_figures(value)} ms"
+    if name in _FRACTIONS:
+        return f"{_three_figures(value)} {_FRACTIONS[name]}"
     power = 0
     while power < len(_PREFIXES) - 1 and float(f"{value:.3g}") >= 1000:
         value, power = value / 1000, power + 1

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from optnas.cost.device import device_fingerprint
+from optnas.cost.energy import energy_mj
 from optnas.cost.latency import Latency, measure_latency, reference_latency_ms
 from optnas.cost.macs import macs
 from optnas.cost.params import params
@@ -17,17 +18,20 @@ from optnas.cost.remote import measure_remote, remote_fingerprint, remote_refere
 from optnas.cost.size_bytes import size_bytes
 from optnas.runtime import make_runtime
 
-__all__ = ["EXACT", "Prices"]
+__all__ = ["EXACT", "USUAL", "Prices"]
 
-_COUNTERS: Mapping[str, Callable[[nn.Module, tuple[int, int, int]], int]] = {
+_COUNTERS: Mapping[str, Callable[[nn.Module, tuple[int, int, int]], float]] = {
     "params": params,
     "macs": macs,
     "size_bytes": size_bytes,
     "peak_memory_bytes": peak_memory_bytes,
+    "energy_mj": energy_mj,
 }
 
 #: The costs that are counted, in milliseconds and without noise.
 EXACT = tuple(_COUNTERS)
+#: Those that are counted of every network; an estimate has to be asked for.
+USUAL = tuple(name for name in EXACT if name != "energy_mj")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ _AXES = {
     "macs": "multiply-adds (MACs)",
     "size_bytes": "size (bytes)",
     "peak_memory_bytes": "peak memory of activations (bytes)",
+    "energy_mj": "energy (mJ, an estimate)",
     "latency_ms": "latency (ms)",
     ERROR: "validation error (%)",
 }

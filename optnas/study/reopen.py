@@ -13,7 +13,7 @@ import optuna
 from optuna import Study
 from optuna.storages import BaseStorage
 
-from optnas.cost import EXACT
+from optnas.cost import USUAL
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE, Objective
 from optnas.prune import DominancePruner, Pruner, make_pruner
@@ -92,7 +92,7 @@ def make_objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
     return Objective(
         space,
         settings.task,
-        EXACT,
+        USUAL,
         objectives=settings.objectives,
         constraints=settings.budget,
         seed=settings.seed,

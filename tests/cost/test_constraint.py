@@ -136,7 +136,7 @@ def test_contradictions_are_refused(texts, possible):
 
 
 def test_cost_names_in_order():
-    assert COSTS == ("params", "macs", "size_bytes", "peak_memory_bytes", "latency_ms")
+    assert COSTS == ("params", "macs", "size_bytes", "peak_memory_bytes", "energy_mj", "latency_ms")
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,11 @@ def test_modules_as_torch_counts_them(module, input_shape):
     assert macs(module, input_shape) == by_torch(module, input_shape)
 
 
+def einsum_three(x, left_to_right):
+    with torch.backends.opt_einsum.flags(enabled=not left_to_right):
+        return torch.einsum("ij,jk,kl->il", x[0], torch.ones(6, 5), torch.ones(5, 2))
+
+
 # x is (1, 4, 6) unless it is said otherwise
 EXPRESSIONS = {
     "matmul": (lambda x: x @ x.mT, 4 * 6 * 4),
@@ -127,8 +132,13 @@ EXPRESSIONS = {
     "einsum_outer": (lambda x: torch.einsum("bi,bj->bij", x[:, 0], x[:, :, 0]), 6 * 4),
     "einsum_three": (
         # (4x6)(6x5), then (4x5)(5x2)
-        lambda x: torch.einsum("ij,jk,kl->il", x[0], torch.ones(6, 5), torch.ones(5, 2)),
+        lambda x: einsum_three(x, left_to_right=True),
         4 * 6 * 5 + 4 * 5 * 2,
+    ),
+    "einsum_three_by_path": (
+        # (6x5)(5x2), then (4x6)(6x2), which costs less: opt_einsum finds that where it is installed
+        lambda x: einsum_three(x, left_to_right=not torch.backends.opt_einsum.is_available()),
+        6 * 5 * 2 + 4 * 6 * 2 if torch.backends.opt_einsum.is_available() else 4 * 6 * 5 + 4 * 5 * 2,
     ),
     # i is summed in x before the product
     "einsum_summed_first": (lambda x: torch.einsum("bij,jk->bk", x, torch.ones(6, 5)), 6 * 5),
