@@ -62,9 +62,7 @@ def read_search(folder: Path, image_size: int | None, seed: int) -> tuple[Part, 
 
 def read_test(folder: Path, image_size: int | None, seed: int, input_shape: tuple[int, int, int]) -> Part:
     """The test part, with the channels of `input_shape`; raises `UsageError` where its size is another."""
-    listing = _list(folder, seed)
-    if not listing.test:
-        raise UsageError(f"expected test images in {folder / 'test'}, got none")
+    listing = check_test(folder, seed)
     read = _read(folder, listing.test, image_size, "L" if input_shape[0] == 1 else "RGB")
     part = _part(read.pixels, read.labels, read.skipped)
     _require_every_class(part, listing.classes, f"test images of {folder}")
@@ -74,6 +72,14 @@ def read_test(folder: Path, image_size: int | None, seed: int, input_shape: tupl
             f"got {_size(part.x.shape[2:])} in {folder}"
         )
     return part
+
+
+def check_test(folder: Path, seed: int) -> _Listing:
+    """The files of each part; raises `UsageError` where a folder has no test images."""
+    listing = _list(folder, seed)
+    if not listing.test:
+        raise UsageError(f"expected test images in {folder / 'test'}, got none")
+    return listing
 
 
 def _list(folder: Path, seed: int) -> _Listing:
@@ -187,21 +193,30 @@ def _decode(path: Path, image_size: int | None, mode: str) -> _Pixels | None:
     """Pixels, uint8, (height, width, channels), or None if the file is broken."""
     try:
         with Image.open(path) as opened:
-            if image_size is not None:
-                # A JPEG of a camera decodes several times faster at half, a quarter or an eighth of its size.
-                opened.draft("RGB", (2 * image_size, 2 * image_size))
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip them at 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            image = image.convert(mode)
-            if image_size is not None:
-                image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image)
-            return pixels[..., None] if pixels.ndim == 2 else pixels
+            return pixels_of(opened, None if image_size is None else (image_size, image_size), mode)
     except PermissionError as error:
         raise UsageError(f"expected images that can be read, got no permission for {path}") from error
     except Exception:  # a broken file raises whatever its decoder stumbled over
         return None
+
+
+def pixels_of(opened: Image.Image, size: tuple[int, int] | None, mode: str) -> _Pixels:
+    """An image upright, in `mode` ("L" or "RGB") and of `size` (height, width): uint8, (height, width, channels).
+
+    Raises:
+        Whatever the decoder of a broken file stumbles over.
+    """
+    if size is not None:
+        # A JPEG of a camera decodes several times faster at half, a quarter or an eighth of its size.
+        opened.draft("RGB", (2 * size[1], 2 * size[0]))
+    image = ImageOps.exif_transpose(opened)
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip them at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    image = image.convert(mode)
+    if size is not None:
+        image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _part(pixels: _Pixels, labels: npt.NDArray[np.int64], skipped: tuple[str, ...]) -> Part:
