@@ -12,6 +12,7 @@ from optnas.cost.price import EXACT, Prices
 from optnas.cost.profile import Profile, profile
 from optnas.cost.remote import DeviceFailed
 from optnas.cost.size_bytes import size_bytes
+from optnas.cost.table import LatencyTable, load_table
 
 __all__ = [
     "BLOCKWISE",
@@ -21,6 +22,7 @@ __all__ = [
     "Constraint",
     "DeviceFailed",
     "Latency",
+    "LatencyTable",
     "Prices",
     "Profile",
     "UncountedOperator",
@@ -28,6 +30,7 @@ __all__ = [
     "device_fingerprint",
     "format_cost",
     "latency_ms",
+    "load_table",
     "macs",
     "macs_by_module",
     "measure_latency",
