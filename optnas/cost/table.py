@@ -25,7 +25,7 @@ __all__ = ["Features", "LatencyTable", "TableError", "TimedBlock", "UnknownBlock
 
 _FORMAT = "optnas latency table 1"
 #: Blocks of a kind that an estimate needs, and how far beyond them a block may be in each feature.
-_FEWEST, _BEYOND = 4, 1.5
+_FEWEST, _BEYOND = 4, 4.0
 
 #: Multiply-adds, parameters, elements of the input and of the output.
 Features = tuple[int, int, int, int]
