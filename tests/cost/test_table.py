@@ -82,8 +82,10 @@ def test_blocks_have_the_same_names_in_every_process() -> None:
 def test_a_sum_of_blocks_is_the_whole_where_it_is_one(table: LatencyTable) -> None:
     assert table.scale == pytest.approx(1, abs=1e-4)
     assert table.offset_ms == pytest.approx(2, abs=1e-3)
-    assert table.error.median < 1e-3 and table.error.p90 < 1e-3
-    assert table.untimed == 0 and len(table.blocks) == 14
+    assert table.error.median < 1e-3
+    assert table.error.p90 < 1e-3
+    assert table.untimed == 0
+    assert len(table.blocks) == 14
     network = space(ReplayTrial({"width": 8, "first": "k3", "second": "skip"}))
     assert foretell_ms(table, network, SHAPE) == pytest.approx(2 + macs(network, SHAPE) / 1e4, rel=1e-3)
 
@@ -120,7 +122,8 @@ def test_a_block_is_priced_as_a_whole_where_it_is_part_of_another_too() -> None:
     counter = BlockCounter(build, SHAPE, made)
     for _ in range(3):
         costs = counter({"op": "conv"})
-        assert costs is not None and costs["latency_ms"] == pytest.approx(75e-6)
+        assert costs is not None
+        assert costs["latency_ms"] == pytest.approx(75e-6)
 
 
 def test_what_is_not_timed_is_estimated_from_its_kind() -> None:
@@ -134,7 +137,8 @@ def test_what_is_not_timed_is_estimated_from_its_kind() -> None:
         return nn.Sequential(stem, choose(trial, "op", options), head)
 
     made = build_table(wide, SHAPE, ByMacs("onnxruntime", reference_ms=1.0), blocks=24)
-    assert len(made.blocks) == 24 and made.untimed == 8
+    assert len(made.blocks) == 24
+    assert made.untimed == 8
     assert made.error.median < 0.05
 
 
@@ -154,7 +158,8 @@ def test_images_of_another_shape_are_refused(table: LatencyTable) -> None:
 def test_a_table_is_a_file(table: LatencyTable, tmp_path: Path) -> None:
     table.save(tmp_path / "table.json")
     loaded = load_table(tmp_path / "table.json")
-    assert loaded == table and loaded.digest == table.digest
+    assert loaded == table
+    assert loaded.digest == table.digest
     assert replace(table, scale=2.0).digest != table.digest
     assert Prices(table=loaded).fingerprint() == {"device": "macs", "latency_table": table.digest}
 
