@@ -158,7 +158,7 @@ class _Finder:
 
     def look(self, build: Build, generator: np.random.Generator, input_shape: tuple[int, int, int]) -> None:
         trial = _Offers(generator, self._memory)
-        network = build(trial).eval().to("meta")  # type: ignore[attr-defined]
+        network = build(trial).eval().to("meta")
         calls: list[tuple[nn.Module, tuple[int, ...]]] = []
         for part in set(_parts(network)):
             self._memory._describe(part, {})
@@ -167,7 +167,7 @@ class _Finder:
             network(torch.empty(1, *input_shape, device="meta"))
         for part, shape in calls:
             tag = part.__dict__.get(CHOSEN)
-            for builder in trial.options.get(tag, []):
+            for builder in trial.options.get(str(tag), []):
                 option = self._memory.build(builder)
                 if not any(CHOSEN in inner.__dict__ for inner in option.modules()):
                     self._add(option, shape, True)
