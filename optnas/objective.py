@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from torch import nn
 
-from optnas.cost import BLOCKWISE, COSTS, EXACT, BlockCounter, Constraint, DeviceFailed, Prices
+from optnas.cost import COSTS, EXACT, BlockCounter, Constraint, DeviceFailed, Prices
 from optnas.errors import UsageError, first_line
 from optnas.job import Job, Outcome, run_job
 from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited
@@ -107,7 +107,7 @@ class Objective:
         # Of the study that asked last: its storage and number, and what was learnt of its trials.
         self._finished: tuple[object, int, dict[int, Finished]] | None = None
         self.prices = prices
-        self._counter = BlockCounter(self.build, task.input_shape)
+        self._counter = BlockCounter(self.build, task.input_shape, prices.table)
 
     @property
     def directions(self) -> list[str]:
@@ -229,11 +229,11 @@ class Objective:
         """The costs that a sampler can know of any network at once, in a millisecond; None if it does not work.
 
         `macs` and `params`, which say much of what a network can learn, and those objectives and constraints that
-        are counted by blocks.
+        are known by blocks: latency too if it is foretold from a table.
         """
         costs = self._counter(choices)
         named = {"macs", "params", *self.objectives, *(constraint.cost for constraint in self.constraints)}
-        return costs and {name: costs[name] for name in BLOCKWISE if name in named}
+        return costs and {name: cost for name, cost in costs.items() if name in named}
 
     def excess(self, costs: Mapping[str, float]) -> float:
         """How far known costs are beyond their constraints, as a share of them; 0 or less if within."""

@@ -9,11 +9,38 @@ import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from optnas.cli import bench, dashboard, front, latency, profile, prune_audit, retrain, search, supernet_audit, verdict
+from optnas.cli import (
+    bench,
+    dashboard,
+    front,
+    latency,
+    latency_table,
+    profile,
+    prune_audit,
+    retrain,
+    search,
+    supernet_audit,
+    verdict,
+)
 from optnas.cli.command import Parser, refuse
 from optnas.errors import UsageError
 
 __all__ = ["main"]
+
+#: In the order of a person's work.
+_COMMANDS = (
+    search,
+    front,
+    profile,
+    latency,
+    latency_table,
+    retrain,
+    prune_audit,
+    supernet_audit,
+    verdict,
+    bench,
+    dashboard,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="optnas", description="Find small neural networks: accuracy against what they cost.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (search, front, profile, latency, retrain, prune_audit, supernet_audit, verdict, bench, dashboard):
+    for module in _COMMANDS:
         module.add(commands)
     return parser
 

@@ -13,6 +13,7 @@ from optnas.cost.price import EXACT, USUAL, Prices
 from optnas.cost.profile import Profile, profile
 from optnas.cost.remote import DeviceFailed
 from optnas.cost.size_bytes import size_bytes
+from optnas.cost.table import LatencyTable, load_table
 
 __all__ = [
     "BLOCKWISE",
@@ -23,6 +24,7 @@ __all__ = [
     "Constraint",
     "DeviceFailed",
     "Latency",
+    "LatencyTable",
     "Prices",
     "Profile",
     "UncountedOperator",
@@ -31,6 +33,7 @@ __all__ = [
     "energy_mj",
     "format_cost",
     "latency_ms",
+    "load_table",
     "macs",
     "macs_by_module",
     "measure_latency",

@@ -26,19 +26,20 @@ from optnas.cost._operators import is_free
 from optnas.cost.macs import macs
 from optnas.cost.params import params
 from optnas.cost.size_bytes import size_bytes
+from optnas.cost.table import LatencyTable, UnknownBlock
 from optnas.space import CHOSEN, Build, Choices, ReplayTrial, StubTrial
 from optnas.space.graph import fixed_seed
 
-__all__ = ["BLOCKWISE", "BlockCounter"]
+__all__ = ["BLOCKWISE", "BlockCounter", "foretell_ms"]
 
-#: The costs that a `BlockCounter` knows.
+#: The costs that a `BlockCounter` knows; with a table of blocks also latency_ms.
 BLOCKWISE = ("params", "macs", "size_bytes")
 
 #: Where the output of a convolution that nobody has read yet keeps the bytes of its bias.
 _BIAS = "_optnas_bias"
 #: True on one that was read by a batch norm, which is folded into the convolution.
 _FOLDED = "_optnas_folded"
-
+_LATENCY = "latency_ms"
 _PLAIN = (int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 #: Where a module that `choose` made keeps what is known of it.
 _BLOCK = "_optnas_block"
@@ -63,20 +64,24 @@ class BlockCounter:
     Args:
         build: The space.
         input_shape: (channels, height, width) of one image.
+        table: What foretells `latency_ms`; None leaves it out.
     """
 
-    def __init__(self, build: Build, input_shape: tuple[int, int, int]) -> None:
-        self._build, self._input_shape = build, input_shape
-        self._memory = _Memory()
+    def __init__(self, build: Build, input_shape: tuple[int, int, int], table: LatencyTable | None = None) -> None:
+        self._build, self._input_shape, self._table = build, input_shape, table
+        self._memory = _Memory(table)
         self._counted = 0
         self._trusted = self._walks = True
 
     def __getstate__(self) -> dict[str, Any]:
         """What is remembered holds code, which cannot be pickled, and is found again."""
-        return {**self.__dict__, "_memory": _Memory()}
+        return {**self.__dict__, "_memory": _Memory(self._table)}
 
     def __call__(self, choices: Choices) -> dict[str, float] | None:
-        """`params`, `macs` and `size_bytes` of the network of these choices; None if it cannot be built or run."""
+        """`params`, `macs` and `size_bytes` of the network of these choices, and `latency_ms` if there is a table.
+
+        None if it cannot be built or run, or holds a block that the table does not know.
+        """
         with fixed_seed():
             short = self._short(choices) if self._trusted else None
             if short is not None and not self._is_checked():
@@ -115,19 +120,38 @@ class BlockCounter:
 
     def _short(self, choices: Choices) -> dict[str, float] | None:
         try:
-            counted = self._memory.count(self._walk(ReplayTrial(choices)), self._input_shape)
+            return self._memory.count(self._walk(ReplayTrial(choices)), self._input_shape)
         except Exception:  # the network does not work, or this way does not work for it: the long way tells
             return None
-        return dict(zip(BLOCKWISE, counted, strict=True))
 
     def _whole(self, choices: Choices) -> dict[str, float] | None:
         try:
             module = self._build(ReplayTrial(choices))
             shape = self._input_shape
             counted = params(module), macs(module, shape), size_bytes(module, shape)
+            latency = {} if self._table is None else {_LATENCY: foretell_ms(self._table, module, shape)}
         except Exception:
             return None
-        return dict(zip(BLOCKWISE, counted, strict=True))
+        return {**dict(zip(BLOCKWISE, counted, strict=True)), **latency}
+
+
+def foretell_ms(table: LatencyTable, module: nn.Module, input_shape: tuple[int, int, int]) -> float:
+    """Milliseconds of a network, from a table of its blocks.
+
+    A block is a largest module of a kind that the table holds; what is computed between blocks is part of the
+    table's offset and scale.
+
+    Args:
+        table: Of networks that take such images.
+        module: The network, which is left as it is.
+        input_shape: (channels, height, width) of one image.
+
+    Raises:
+        UsageError: If the table was made for images of another shape, or does not know a block.
+        Whatever the network raises.
+    """
+    table.check(input_shape)
+    return _Memory(table).count(copy.deepcopy(module), input_shape)[_LATENCY]
 
 
 @dataclass(frozen=True)
@@ -149,6 +173,8 @@ class _Ran:
 
     macs: int
     folded_bytes: int
+    time_ns: int
+    """Of the blocks of a table in it."""
     shape: torch.Size
     dtype: torch.dtype
     bias_bytes: int | None
@@ -163,7 +189,9 @@ _NOTHING = _Block(None, 0, 0)
 class _Memory:
     """Blocks by how they are built, and what running them gave. All runs are on `meta`: shapes are enough."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: LatencyTable | None = None) -> None:
+        self._table = table
+        self._within = False  # a block of the table
         self._names: dict[Hashable, int] = {}
         self._built: dict[Hashable, nn.Module] = {}
         self._runs: dict[Hashable, _Ran] = {}
@@ -182,15 +210,19 @@ class _Memory:
             self._built[key] = built.to("meta")
         return copy.copy(built)
 
-    def count(self, module: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Parameters, multiply-adds and bytes of a network, which is not of use afterwards."""
+    def count(self, module: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, float]:
+        """The costs of a network, which is not of use afterwards."""
         block = self._describe(module, {})
-        self._counter.macs = self._counter.folded_bytes = 0
+        self._counter.macs = self._counter.folded_bytes = self._counter.time_ns = 0
+        self._within = False
         with torch.no_grad(), self._counter:
             module(torch.empty(1, *input_shape, device="meta"))
         if block.shares and self._counter.folded_bytes:
             raise NotImplementedError("a batch norm may be folded into one use of a tensor and not into another")
-        return block.params, self._counter.macs, block.size_bytes - self._counter.folded_bytes
+        size = block.size_bytes - self._counter.folded_bytes
+        counted = dict(zip(BLOCKWISE, (block.params, self._counter.macs, size), strict=True))
+        latency = {} if self._table is None else {_LATENCY: self._table.latency_ms(self._counter.time_ns)}
+        return {**counted, **latency}
 
     def _describe(self, module: nn.Module, seen: dict[int, _Block]) -> _Block:
         """The block of a module. From now on its forward, and those of its children, ask memory first.
@@ -229,39 +261,60 @@ class _Memory:
             with suppress(*_UNNAMED):
                 identity = type(module), tuple(names), tuple(shapes), _key(settings)
                 name = self._names.setdefault(identity, len(self._names))
+        block = _Block(name, numbers, size, shares)
         if name is None:
             _forget_values(module)
-        else:
-            module.__dict__["forward"] = partial(self._run, name, module, module.forward)
-        return _Block(name, numbers, size, shares)
+        if name is not None or self._table is not None:
+            module.__dict__["forward"] = partial(self._run, block, module, module.forward)
+        return block
 
-    def _run(self, name: int, module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        x = args[0] if len(args) == 1 and not kwargs else None
+    def _run(self, block: _Block, module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        counter, x = self._counter, args[0] if len(args) == 1 and not kwargs else None
         if not isinstance(x, torch.Tensor):
             _forget_values(module)
             return forward(*args, **kwargs)
-        key = name, x.shape, x.dtype, x.__dict__.get(_BIAS)
-        known = self._runs.get(key)
+        key = block.name, x.shape, x.dtype, x.__dict__.get(_BIAS), self._within
+        known = self._runs.get(key) if block.name is not None else None
         if known is None:
-            before = self._counter.macs, self._counter.folded_bytes
+            before = counter.macs, counter.folded_bytes, counter.time_ns
             _forget_values(module)
-            output = forward(x)
-            if isinstance(output, torch.Tensor):
+            output = self._timed(block, module, forward, x)
+            if isinstance(output, torch.Tensor) and block.name is not None:
                 self._runs[key] = _Ran(
-                    self._counter.macs - before[0],
-                    self._counter.folded_bytes - before[1],
+                    counter.macs - before[0],
+                    counter.folded_bytes - before[1],
+                    counter.time_ns - before[2],
                     output.shape,
                     output.dtype,
                     output.__dict__.get(_BIAS),
                     x.__dict__.get(_FOLDED, False),
                 )
             return output
-        self._counter.read(x)
-        self._counter.macs += known.macs
-        self._counter.folded_bytes += known.folded_bytes
+        counter.read(x)
+        counter.macs += known.macs
+        counter.folded_bytes += known.folded_bytes
+        counter.time_ns += known.time_ns
         x.__dict__[_FOLDED] = known.folds_input
         output = torch.empty(known.shape, dtype=known.dtype, device="meta")
         output.__dict__[_BIAS] = known.bias_bytes
+        return output
+
+    def _timed(self, block: _Block, module: nn.Module, forward: Callable[..., Any], x: torch.Tensor) -> Any:
+        """The output; the time of a largest block of the table is added to the counter."""
+        table = self._table
+        if table is None or self._within:
+            return forward(x)
+        if not table.is_block(module):
+            if not module._modules:
+                raise UnknownBlock(f"latency table: expected blocks of {table.space}, got {type(module).__name__}")
+            return forward(x)
+        before, self._within = self._counter.macs, True
+        try:
+            output = forward(x)
+        finally:
+            self._within = False
+        features = self._counter.macs - before, block.params, x.numel(), output.numel()
+        self._counter.time_ns += table.time_ns(module, x.shape[1:], features)
         return output
 
 
@@ -280,7 +333,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         NotImplementedError: For an operator that torch has no formula for and that is not known to be free.
     """
 
-    macs = folded_bytes = 0
+    macs = folded_bytes = time_ns = 0
 
     def read(self, tensor: torch.Tensor) -> int | None:
         """The bytes of the bias of the convolution whose output this is, at the first reading."""

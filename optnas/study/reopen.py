@@ -104,7 +104,7 @@ def make_objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
 
 def _pruner(settings: Settings) -> Pruner:
     pruner = make_pruner(settings.pruner, settings.task.settings.epochs)
-    if isinstance(pruner, DominancePruner):
+    if isinstance(pruner, DominancePruner) and settings.latency_table is None:  # what is foretold has no spread
         return replace(pruner, ties={"latency_ms": _LATENCY_TIE})
     return pruner
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from optnas.cost import Constraint, Prices, parse_constraints
+from optnas.cost import Constraint, Prices, load_table, parse_constraints
 from optnas.errors import UsageError
 from optnas.objective import check_objectives
 from optnas.prune import is_audited, make_pruner
@@ -52,6 +52,8 @@ class Settings:
     device_command: str | None = None
     """A command that times a network where it will run, such as "./on_phone.sh {file}": it is handed the runtime's
     file and prints milliseconds as its last line."""
+    latency_table: str | None = None
+    """A file of optnas latency-table build: latency_ms is foretold from it, and nothing is timed."""
     constraints: Sequence[str] = ()
     """A budget such as "params<=100k"; a network over it is never trained. May be given several times."""
     sampler: str = "cost-aware"
@@ -145,6 +147,9 @@ class Settings:
     def _check_latency(self) -> None:
         if self.runtime is not None:
             check_runtime(self.runtime)
+        for name in ("runtime", "device_command"):
+            if self.latency_table is not None and getattr(self, name) is not None:
+                raise UsageError(f"{name}: expected none with latency_table, by which nothing is timed")
         if self.device_command is not None and not self.device_command.strip():
             raise UsageError("device_command: expected a command, got nothing")
 
@@ -157,13 +162,17 @@ class Settings:
     def prices(self) -> Prices:
         """What measures costs.
 
-        Raises UsageError for a runtime that is not installed, or given where no latency is to be timed.
+        Raises UsageError for a runtime that is not installed, a file that is no table, or either where no latency is
+        asked for.
         """
         if not self.times_latency:
-            for name in ("runtime", "device_command"):
+            for name in ("runtime", "device_command", "latency_table"):
                 if getattr(self, name) is not None:
                     raise UsageError(f"{name}: expected latency_ms among the objectives or constraints, which it times")
             return Prices()
+        if self.latency_table is not None:
+            table = load_table(self.latency_table)
+            return Prices(table.runtime, table=table)
         runtime = self.runtime or default_runtime()
         make_runtime(runtime)
         return Prices(runtime, command=self.device_command)
@@ -221,7 +230,10 @@ class Settings:
         """Plain values to store: what a later call need not be told again."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {"space": space_name(self.space), "study": self.study_name}
-        values["runtime"] = self.prices.runtime if self.times_latency else None
+        if self.latency_table is not None:
+            values["latency_table"] = str(Path(self.latency_table).resolve())
+        else:
+            values["runtime"] = self.prices.runtime if self.times_latency else None
         values["data"] = _absolute(self.data)
         values["data_root"] = str(Path(self.data_root).resolve())
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
