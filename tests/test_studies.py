@@ -55,8 +55,6 @@ TINY = {
         "1",
         "--train-images",
         "200",
-        "--random",
-        "3",
     ],
     "training_throughput": ["--data-root", str(FASHION), "--images", "400", "--rounds", "1"],
 }
