@@ -26,9 +26,9 @@ __all__ = [
     "keep_retrained",
     "keep_test",
     "known_test_errors",
+    "readings_of",
     "retrained_of",
     "retraining_folder",
-    "tests_of",
 ]
 
 _temporary: weakref.WeakKeyDictionary[Study, Path] = weakref.WeakKeyDictionary()
@@ -115,7 +115,7 @@ def keep_retrained(study: Study, recorded: Mapping[int, Recorded]) -> None:
     study.set_user_attr(ATTRIBUTE + _RETRAINED, {**(attribute(study, _RETRAINED) or {}), **kept})
 
 
-def tests_of(study: Study) -> list[Reading]:
+def readings_of(study: Study) -> list[Reading]:
     """All looks at the test split, the first one first."""
     return [
         Reading(**{**kept, "trials": tuple(kept["trials"]), "asked": tuple(kept["asked"])})
@@ -125,7 +125,7 @@ def tests_of(study: Study) -> list[Reading]:
 
 def known_test_errors(study: Study) -> dict[str, float]:
     """What is known of the test split, by the file of the weights."""
-    return {file: error for read in tests_of(study) for file, error in read.errors.items()}
+    return {file: error for read in readings_of(study) for file, error in read.errors.items()}
 
 
 def keep_test(study: Study, read: Reading) -> None:

@@ -16,16 +16,16 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from optnas.cost import Constraint
+from optnas.deploy.look import Look, check_look, take_look
 from optnas.deploy.record import (
     Recorded,
     Training,
     date_of,
     keep_retrained,
     known_test_errors,
+    readings_of,
     retraining_folder,
-    tests_of,
 )
-from optnas.deploy.testing import Look, check_look, take_look
 from optnas.deploy.ties import ties_with_best
 from optnas.deploy.trained import find_trained, task_of
 from optnas.errors import UsageError, first_line
@@ -145,7 +145,7 @@ def retrain(
         failures = _train(reopened, plans, workers, say)
         recorded = {plan.network.trial: _recorded(reopened, plan) for plan in plans}
         keep_retrained(reopened.study, {trial: one for trial, one in recorded.items() if one.trainings})
-        look = Look("", len(tests_of(reopened.study)))
+        look = Look("", len(readings_of(reopened.study)))
         if test:
             look = take_look(reopened, recorded, files, settings, say)
     known = known_test_errors(reopened.study) if test else {}

@@ -13,8 +13,8 @@ from optnas.deploy.record import (
     date_of,
     keep_test,
     known_test_errors,
+    readings_of,
     retraining_folder,
-    tests_of,
 )
 from optnas.errors import UsageError
 from optnas.front import networks
@@ -47,7 +47,7 @@ def check_look(reopened: Reopened, files: Collection[str], again: bool) -> None:
     Raises:
         UsageError: If the split was read before for other trainings, or there is none.
     """
-    read = tests_of(reopened.study)
+    read = readings_of(reopened.study)
     if not read:
         check_test(reopened.settings.task.data_settings)
     # A training that failed has no error; it does not make the same command another one.
@@ -77,7 +77,7 @@ def take_look(
         say: Told what is read, or that nothing is.
     """
     study, known = reopened.study, known_test_errors(reopened.study)
-    before = tests_of(study)
+    before = readings_of(study)
     missing = {
         training.file: trial
         for trial, one in recorded.items()
