@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import optuna
 import pytest
@@ -10,13 +11,22 @@ from optnas.task import TrainingDiverged
 QUICK = ["--epochs", "2", "--seeds", "2", "--workers", "0"]
 
 
-@pytest.fixture(autouse=True)
-def _searched(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("optnas.study.first_look._PROBES", 4)
+@pytest.fixture(scope="module")
+def _study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
     search = ["search", "--space", "toy:digits_space", "--trials", "4", "--epochs", "1", "--workers", "0"]
-    assert main([*search, "--pruner", "none"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("optnas.study.first_look._PROBES", 4)
+        assert main([*search, "--pruner", "none"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_a_copy(_study, tmp_path, monkeypatch, capsys):
+    shutil.copytree(_study, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("COLUMNS", "200")
     capsys.readouterr()
 
 

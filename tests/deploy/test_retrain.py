@@ -16,8 +16,10 @@ from optnas.deploy.record import readings_of, retraining_folder
 from optnas.deploy.retrain import choose_networks, default_epochs, retrain
 from optnas.errors import UsageError
 from optnas.front import front, networks
+from optnas.space import ReplayTrial
 from optnas.study.reopen import reopen
 from optnas.task import TrainingDiverged, evaluate, load_test
+from optnas.task.weights import fill, read_notes, save_weights
 
 QUICK = {"epochs": 2, "seeds": 2, "workers": 0}
 
@@ -77,6 +79,20 @@ def test_the_same_command_reads_nothing_again_and_another_is_refused_before_it_t
     with pytest.raises(UsageError, match=r"were read on .* for trials .*--no-test, or --test-again"):
         retrain(reopened, chosen, **{**QUICK, "epochs": 3})
     assert len(readings_of(reopened.study)) == 1
+
+
+def test_other_weights_of_the_same_name_are_not_given_the_test_error_of_these(reopened):
+    chosen = choose_networks(reopened, networks=1)
+    retrain(reopened, chosen, **QUICK)
+    folder, name = retraining_folder(reopened), files(reopened)[0]
+    # As another machine might train them: another error, under this one's name.
+    module = reopened.objective.build(ReplayTrial(chosen[0].choices))
+    fill(module, folder / name)
+    save_weights(module, folder / name, {**read_notes(folder / name), "error": 0.125})
+    second = retrain(reopened, chosen, **QUICK)
+    assert len(second.networks[0].test_errors) == 2
+    assert [len(read.tested) for read in readings_of(reopened.study)] == [2, 1]
+    assert second.looks == 2
 
 
 def test_no_test_and_test_again(reopened):
