@@ -114,7 +114,7 @@ def _accuracy(facts: Facts) -> str:
         rows.append(("these weights", "test images", "1", f"{facts.test_error:.2%}"))
         rows.append((f"retrained, seeds {_listed(facts.seeds)}", "test images", *_mean(facts.test_errors)))
     table = _table(("weights", "images", "trainings", "error"), rows)
-    read = "The test images were read once, after everything was chosen on validation images."
+    read = "The test images were read after everything was chosen on validation images."
     return table + "\n\n" + (read if facts.test_error is not None else "The test images were not read.")
 
 
