@@ -12,6 +12,7 @@ from optnas.cost import COSTS, format_cost
 from optnas.deploy.checkpoint import Facts
 from optnas.errors import UsageError
 from optnas.report.network import save_network
+from optnas.space import SPACES
 
 if TYPE_CHECKING:
     from optnas.deploy.model import Model
@@ -113,7 +114,7 @@ def _accuracy(facts: Facts) -> str:
         rows.append(("these weights", "test images", "1", f"{facts.test_error:.2%}"))
         rows.append((f"retrained, seeds {_listed(facts.seeds)}", "test images", *_mean(facts.test_errors)))
     table = _table(("weights", "images", "trainings", "error"), rows)
-    read = "The test images were read once, after everything was chosen on validation images."
+    read = "The test images were read after everything was chosen on validation images."
     return table + "\n\n" + (read if facts.test_error is not None else "The test images were not read.")
 
 
@@ -151,14 +152,20 @@ def _files(files: Sequence[ExportedFile]) -> str:
 
 
 _RUN = {
-    "onnx": """import onnxruntime
+    "onnx": """import numpy
+import onnxruntime
+{image}
 session = onnxruntime.InferenceSession("{file}")
 (logits,) = session.run(None, {{session.get_inputs()[0].name: image}})""",
-    "executorch": """import torch
+    "executorch": """import numpy
+import torch
 from executorch.runtime import Runtime
+{image}
 program = Runtime.get().load_program("{file}")
 (logits,) = program.load_method("forward").execute([torch.from_numpy(image)])""",
-    "litert": """from ai_edge_litert.interpreter import Interpreter
+    "litert": """import numpy
+from ai_edge_litert.interpreter import Interpreter
+{image}
 interpreter = Interpreter("{file}")
 interpreter.allocate_tensors()
 interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
@@ -173,12 +180,10 @@ def _snippets(files: Sequence[ExportedFile], facts: Facts) -> list[str]:
     """How to run the first file of each format."""
     first = {file.format: file for file in reversed(files) if file.format in _RUN}
     image = f"image = numpy.zeros((1, {', '.join(map(str, facts.input_shape))}), numpy.float32)  # pixels from 0 to 1"
-    space = "" if facts.space in ("mobile", "cell") else ", space=my_space"
+    space = "" if facts.space in SPACES else ", space=my_space"
     snippets = []
     for kind in sorted(first, key=list(_RUN).index):
-        lines = _RUN[kind].format(file=first[kind].name, space=space)
-        if kind != "safetensors":
-            lines = f"import numpy\n{image}\n{lines}"
+        lines = _RUN[kind].format(file=first[kind].name, space=space, image=image)
         snippets.append(f"To run the {kind} file:\n\n```python\n{lines}\n```")
     return snippets
 

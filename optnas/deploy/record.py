@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,14 +21,15 @@ from optnas.study.storage import safe_name
 __all__ = [
     "Reading",
     "Recorded",
+    "Tested",
     "Training",
     "date_of",
     "keep_retrained",
     "keep_test",
     "known_test_errors",
+    "readings_of",
     "retrained_of",
     "retraining_folder",
-    "tests_of",
 ]
 
 _temporary: weakref.WeakKeyDictionary[Study, Path] = weakref.WeakKeyDictionary()
@@ -65,12 +66,21 @@ class Recorded:
 
 
 @dataclass(frozen=True)
+class Tested:
+    """Weights whose error on the test split is known."""
+
+    file: str
+    error: float
+    """Validation error, in [0, 1]: weights trained again on another machine may be others of the same name."""
+    test_error: float
+
+
+@dataclass(frozen=True)
 class Reading:
     """One look at the test split."""
 
     date: str
-    errors: Mapping[str, float]
-    """By the file of the weights, in [0, 1]."""
+    tested: tuple[Tested, ...]
     trials: tuple[int, ...]
     settings: Mapping[str, Any]
     """How they were retrained."""
@@ -115,17 +125,20 @@ def keep_retrained(study: Study, recorded: Mapping[int, Recorded]) -> None:
     study.set_user_attr(ATTRIBUTE + _RETRAINED, {**(attribute(study, _RETRAINED) or {}), **kept})
 
 
-def tests_of(study: Study) -> list[Reading]:
+def readings_of(study: Study) -> list[Reading]:
     """All looks at the test split, the first one first."""
-    return [
-        Reading(**{**kept, "trials": tuple(kept["trials"]), "asked": tuple(kept["asked"])})
-        for kept in attribute(study, _TESTS) or []
-    ]
+    readings = []
+    for kept in attribute(study, _TESTS) or []:
+        tested = tuple(Tested(**one) for one in kept["tested"])
+        lists = {"tested": tested, "trials": tuple(kept["trials"]), "asked": tuple(kept["asked"])}
+        readings.append(Reading(**{**kept, **lists}))
+    return readings
 
 
-def known_test_errors(study: Study) -> dict[str, float]:
-    """What is known of the test split, by the file of the weights."""
-    return {file: error for read in tests_of(study) for file, error in read.errors.items()}
+def known_test_errors(study: Study, trainings: Sequence[Training]) -> list[float | None]:
+    """The errors of trained weights on the test split; None where it was not read for them."""
+    known = {(one.file, one.error): one.test_error for read in readings_of(study) for one in read.tested}
+    return [known.get((training.file, training.error)) for training in trainings]
 
 
 def keep_test(study: Study, read: Reading) -> None:

@@ -16,16 +16,16 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from optnas.cost import Constraint
+from optnas.deploy.look import Look, check_look, take_look
 from optnas.deploy.record import (
     Recorded,
     Training,
     date_of,
     keep_retrained,
     known_test_errors,
+    readings_of,
     retraining_folder,
-    tests_of,
 )
-from optnas.deploy.testing import Look, check_look, take_look
 from optnas.deploy.ties import ties_with_best
 from optnas.deploy.trained import find_trained, task_of
 from optnas.errors import UsageError, first_line
@@ -145,11 +145,10 @@ def retrain(
         failures = _train(reopened, plans, workers, say)
         recorded = {plan.network.trial: _recorded(reopened, plan) for plan in plans}
         keep_retrained(reopened.study, {trial: one for trial, one in recorded.items() if one.trainings})
-        look = Look("", len(tests_of(reopened.study)))
+        look = Look("", len(readings_of(reopened.study)))
         if test:
             look = take_look(reopened, recorded, files, settings, say)
-    known = known_test_errors(reopened.study) if test else {}
-    results = _results(plans, recorded, failures, known)
+    results = _results(reopened, plans, recorded, failures, test)
     return Retraining(results, settings, look.date, look.number)
 
 
@@ -259,16 +258,17 @@ def _recorded(reopened: Reopened, plan: _Plan) -> Recorded:
 
 
 def _results(
+    reopened: Reopened,
     plans: Sequence[_Plan],
     recorded: Mapping[int, Recorded],
     failures: Mapping[int, Sequence[str]],
-    known: Mapping[str, float],
+    test: bool,
 ) -> tuple[Retrained, ...]:
     errors = [[training.error for training in recorded[plan.network.trial].trainings] for plan in plans]
     results = []
     for plan, ties in zip(plans, ties_with_best(errors), strict=True):
         trainings = recorded[plan.network.trial].trainings
-        read = [known[training.file] for training in trainings if training.file in known]
+        read = known_test_errors(reopened.study, trainings) if test else [None] * len(trainings)
         results.append(
             Retrained(
                 plan.network.trial,
@@ -276,7 +276,7 @@ def _results(
                 plan.network.error,
                 tuple(training.seed for training in trainings),
                 tuple(training.error for training in trainings),
-                tuple(read) if len(read) == len(trainings) else (),
+                tuple(error for error in read if error is not None) if None not in read else (),
                 tuple(failures[plan.network.trial]),
                 ties,
             )

@@ -129,8 +129,7 @@ def _retrained(reopened: Reopened, facts: Facts, recorded: Recorded) -> Model | 
     module = _filled(reopened, facts, path, {"seed": training.seed, "error": training.error})
     if module is None:
         return None
-    tests = known_test_errors(reopened.study)
-    read = [tests.get(one.file) for one in recorded.trainings]
+    read = known_test_errors(reopened.study, recorded.trainings)
     facts = replace(
         facts,
         mean=recorded.mean,

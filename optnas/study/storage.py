@@ -114,7 +114,7 @@ def weights_folder(storage: str, study_name: str) -> Path | None:
 def safe_name(name: str) -> str:
     """A name for a file, another one for each name."""
     safe = re.sub(r"[^a-z0-9_-]+", "_", name.lower())[:60]
-    return safe if safe == name else f"{safe}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
+    return safe if safe == name != "" else f"{safe}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
 
 
 @contextmanager

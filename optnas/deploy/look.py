@@ -10,11 +10,12 @@ from typing import Any
 from optnas.deploy.record import (
     Reading,
     Recorded,
+    Tested,
     date_of,
     keep_test,
     known_test_errors,
+    readings_of,
     retraining_folder,
-    tests_of,
 )
 from optnas.errors import UsageError
 from optnas.front import networks
@@ -47,7 +48,7 @@ def check_look(reopened: Reopened, files: Collection[str], again: bool) -> None:
     Raises:
         UsageError: If the split was read before for other trainings, or there is none.
     """
-    read = tests_of(reopened.study)
+    read = readings_of(reopened.study)
     if not read:
         check_test(reopened.settings.task.data_settings)
     # A training that failed has no error; it does not make the same command another one.
@@ -76,14 +77,11 @@ def take_look(
         settings: How they were trained, to remember.
         say: Told what is read, or that nothing is.
     """
-    study, known = reopened.study, known_test_errors(reopened.study)
-    before = tests_of(study)
-    missing = {
-        training.file: trial
-        for trial, one in recorded.items()
-        for training in one.trainings
-        if training.file not in known
-    }
+    study = reopened.study
+    before = readings_of(study)
+    trainings = [(trial, training) for trial, one in recorded.items() for training in one.trainings]
+    known = known_test_errors(study, [training for _, training in trainings])
+    missing = [pair for pair, error in zip(trainings, known, strict=True) if error is None]
     if not missing:
         relevant = [read for read in before if {*files} & {*read.asked}]
         date = relevant[-1].date if relevant else ""
@@ -95,14 +93,19 @@ def take_look(
     say(f"reading {len(part.y)} test images for {len(missing)} trainings")
     images = replace(reopened.settings.task, train_images=None, val_images=None).images
     choices = {network.trial: network.choices for network in networks(study)}
-    errors = {}
-    for file, trial in missing.items():
+    tested = []
+    for trial, training in missing:
         with fixed_seed():
             module = reopened.objective.build(ReplayTrial(choices[trial]))
-        fill(module, retraining_folder(reopened) / file)
-        errors[file] = evaluate(module, images, part.x, part.y)
+        fill(module, retraining_folder(reopened) / training.file)
+        tested.append(Tested(training.file, training.error, evaluate(module, images, part.x, part.y)))
     reading = Reading(
-        date_of(datetime.now(UTC)), errors, tuple(recorded), settings, again=bool(before), asked=tuple(sorted(files))
+        date_of(datetime.now(UTC)),
+        tuple(tested),
+        tuple(recorded),
+        settings,
+        again=bool(before),
+        asked=tuple(sorted(files)),
     )
     keep_test(study, reading)
     return Look(reading.date, len(before) + 1)
