@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from optnas.errors import first_line
 from optnas.runtime.base import ExportFailed, FileRuntime, Floats, Run
 from optnas.runtime.probe import eval_copy, one_input
+from optnas.runtime.quiet import quiet
 
 __all__ = ["LiteRT"]
 
@@ -32,8 +34,7 @@ class LiteRT(FileRuntime):
         # Its libraries tell their makers what they do, in the middle of our lines.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         try:
-            with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-                warnings.simplefilter("ignore")
+            with quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
                 import litert_torch
 
                 litert_torch.config.show_progress = False
@@ -44,7 +45,12 @@ class LiteRT(FileRuntime):
             raise ExportFailed(f"LiteRT cannot take this network: {first_line(error)}") from error
 
     def quantise(self, module: nn.Module, input_shape: Sequence[int], inputs: torch.Tensor) -> bytes:
-        raise NotImplementedError
+        file = self.export(module, input_shape)
+        try:
+            with quiet():
+                return _quantised(file, inputs)
+        except Exception as error:
+            raise ExportFailed(f"LiteRT cannot quantise this network: {first_line(error)}") from error
 
     def load(self, file: bytes) -> Run:
         from ai_edge_litert.interpreter import Interpreter
@@ -62,3 +68,14 @@ class LiteRT(FileRuntime):
             return interpreter.get_tensor(result["index"])  # type: ignore[no-any-return]
 
         return run
+
+
+def _quantised(file: bytes, inputs: torch.Tensor) -> bytes:
+    """Integers from the first operator to the last; images and logits stay floats, as in the file that it comes from."""
+    from ai_edge_quantizer import qtyping, quantizer, recipe
+
+    made = quantizer.Quantizer(file, recipe.static_wi8_ai8())
+    samples = [{"args_0": image.numpy()} for image in inputs.float().split(1)]
+    with redirect_stderr(StringIO()):  # a progress bar
+        ranges = made.calibrate({"serving_default": samples}, num_threads=1)
+    return bytes(made.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).quantized_model)
