@@ -9,6 +9,7 @@ from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -18,6 +19,8 @@ from optnas.runtime.probe import eval_copy, one_input
 from optnas.runtime.quiet import quiet
 
 __all__ = ["LiteRT"]
+
+_LEAST_RANGE = 1e-3
 
 
 class LiteRT(FileRuntime):
@@ -72,10 +75,17 @@ class LiteRT(FileRuntime):
 
 def _quantised(file: bytes, inputs: torch.Tensor) -> bytes:
     """Integers from the first operator to the last; images and logits stay floats, as in the file that it comes from."""
-    from ai_edge_quantizer import qtyping, quantizer, recipe
+    from ai_edge_quantizer import quantizer, recipe
 
     made = quantizer.Quantizer(file, recipe.static_wi8_ai8())
+    for end in ("INPUT", "OUTPUT"):
+        made.update_quantization_recipe(".*", end, algorithm_key="no_quantize")
     samples = [{"args_0": image.numpy()} for image in inputs.float().split(1)]
-    with redirect_stderr(StringIO()):  # a progress bar
+    with redirect_stderr(StringIO()):  # progress bars
         ranges = made.calibrate({"serving_default": samples}, num_threads=1)
-    return bytes(made.quantize(ranges, enable_progress_bar=False, enable_progress_report=False).quantized_model)
+        for seen in ranges.values():
+            if "max" in seen:
+                # A layer that gives nothing but zeros would have a scale of 1e-11, and XNNPACK refuse the file.
+                seen["max"] = np.maximum(seen["max"], seen["min"] + _LEAST_RANGE)
+        quantised = made.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(quantised.quantized_model)
