@@ -5,18 +5,20 @@ explains by what is known beforehand.
 """
 
 from optnas.cost import Constraint, parse_constraint
+from optnas.deploy import Model, load_model
 from optnas.errors import UsageError
 from optnas.front import Network
 from optnas.objective import Objective
+from optnas.result import SearchResult, load, search
 from optnas.space import choose
 from optnas.study import SearchStopped
-from optnas.study.search import SearchResult, search
 from optnas.task import ImageTask, Task
 from optnas.watch import Watch
 
 __all__ = [
     "Constraint",
     "ImageTask",
+    "Model",
     "Network",
     "Objective",
     "SearchResult",
@@ -25,6 +27,8 @@ __all__ = [
     "UsageError",
     "Watch",
     "choose",
+    "load",
+    "load_model",
     "parse_constraint",
     "search",
 ]

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from optuna import TrialPruned
+from safetensors import SafetensorError
+from torch import nn
 
 from optnas.prune import Stopper
 from optnas.space import Build, ReplayTrial
-from optnas.task import Task
+from optnas.task import Learned, Task
+from optnas.task.weights import save_weights
 
-__all__ = ["Job", "Outcome", "run_job"]
+__all__ = ["Job", "Outcome", "run_job", "train_job"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Job:
     """The error of each epoch above which training stops; it is not asked for again while it trains."""
     audited: bool = False
     """Whether it is trained to the end all the same, to learn what pruning loses."""
+    weights: str | None = None
+    """The file for the trained weights; None if they are not kept."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,11 @@ def run_job(job: Job) -> Outcome:
     Raises:
         Whatever the task raises, such as `TrainingDiverged`.
     """
+    return train_job(job)[1]
+
+
+def train_job(job: Job) -> tuple[nn.Module, Outcome]:
+    """As `run_job`, and hands back the network too, in eval mode if the task leaves it so."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         module = job.build(ReplayTrial(job.params))
@@ -84,9 +96,19 @@ def run_job(job: Job) -> Outcome:
         learned = job.task.train(module, job.seed, on_epoch)
     except TrialPruned as pruned:
         stopped.setdefault("reason", str(pruned) or "stopped by the task")
-        return Outcome(tuple(curve), time.perf_counter() - began, None, **stopped)
+        return module, Outcome(tuple(curve), time.perf_counter() - began, None, **stopped)
     _check_finite(learned.error, learned.epochs)
-    return Outcome(learned.curve, time.perf_counter() - began, learned.error, **stopped)
+    _keep_weights(job, module, learned)
+    return module, Outcome(learned.curve, time.perf_counter() - began, learned.error, **stopped)
+
+
+def _keep_weights(job: Job, module: nn.Module, learned: Learned) -> None:
+    if job.weights is None:
+        return
+    notes = {"choices": dict(job.params), "seed": job.seed, "error": learned.error, "curve": list(learned.curve)}
+    # A full disk costs no training: weights that are not kept can be trained again.
+    with suppress(OSError, SafetensorError):
+        save_weights(module, Path(job.weights), notes)
 
 
 def _check_finite(error: float, epoch: int) -> None:

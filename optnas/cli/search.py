@@ -18,9 +18,9 @@ from optnas.cli.command import STORAGE, add_command, refuse
 from optnas.cost import COSTS
 from optnas.front import Network
 from optnas.report import save_front
+from optnas.result import search
 from optnas.study import is_trained
 from optnas.study.audit import audit_study
-from optnas.study.search import search
 from optnas.study.settings import Settings, explanations
 from optnas.watch import Watch, front_table
 

@@ -3,7 +3,7 @@
 from optnas.study.coordinator import Event, SearchStopped, is_trained, run
 from optnas.study.create import attribute, find_study, open_study, study_names, versions
 from optnas.study.executor import Executor, InProcess, ProcessPool, WorkerDied
-from optnas.study.storage import coordinate, open_storage, sqlite_path
+from optnas.study.storage import coordinate, open_storage, sqlite_path, weights_folder
 
 __all__ = [
     "Event",
@@ -22,4 +22,5 @@ __all__ = [
     "sqlite_path",
     "study_names",
     "versions",
+    "weights_folder",
 ]

@@ -7,7 +7,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from optnas.cost import DeviceFailed
+from optnas.front import front
 from optnas.job import Job, Outcome, run_job
 from optnas.objective import ATTRIBUTE, Objective, Refused, Repeat, is_trained
 from optnas.sampler import NothingToPropose, derive_seed
@@ -25,7 +27,7 @@ from optnas.study.ending import Ending, never
 from optnas.study.executor import Executor, WorkerDied
 from optnas.task import TrainingDiverged
 
-__all__ = ["Event", "SearchStopped", "is_trained", "run"]
+__all__ = ["Event", "SearchStopped", "is_trained", "run", "weights_path"]
 
 #: A search ends when so many proposals in a row brought no network to train.
 _MOST_REFUSALS = 1000
@@ -35,6 +37,7 @@ _MOST_REPEATS = 2
 _MOST_FAILURES = 8
 #: A trial that was running each time the search was killed is given up after so many starts.
 _MOST_STARTS = 10
+_WEIGHTS = ".safetensors"
 
 
 class SearchStopped(RuntimeError):
@@ -61,18 +64,29 @@ def run(
     trials: int | None,
     watch: Callable[[Event], None] = lambda event: None,
     ending: Ending = never,
+    weights: Path | None = None,
 ) -> None:
     """Ask, gate, train and tell until the study holds `trials` trained networks in all; None for no limit.
 
     Trials that an earlier run left in the state RUNNING (it was killed, or stopped by Ctrl-C) are run first,
     under their own numbers, with the params and the seed that they had.
 
+    Args:
+        study: Where trials are asked and told.
+        objective: What they are.
+        executor: Trains.
+        trials: See above.
+        watch: Told of what happens.
+        ending: Asked before each training.
+        weights: A folder for the trained weights of the networks on the front, one file each; those of the others
+            are removed.
+
     Raises:
         SearchStopped: If nothing is left to train, everything fails, or `ending` says so; what is in training
             then is finished first.
         KeyboardInterrupt: On Ctrl-C. What was running stays RUNNING for the next call.
     """
-    coordinator = _Coordinator(study, objective, executor, watch, ending)
+    coordinator = _Coordinator(study, objective, executor, watch, ending, weights)
     try:
         coordinator.run(math.inf if trials is None else trials)
     except KeyboardInterrupt:
@@ -87,6 +101,7 @@ class _Coordinator:
     executor: Executor
     watch: Callable[[Event], None]
     ending: Ending
+    weights: Path | None
     pending: dict[Future[Any], tuple[Trial, Job]] = field(default_factory=dict)
     twins: dict[str, list[Trial]] = field(default_factory=dict)
     """By fingerprint: the networks in training, and the trials that wait for the same network."""
@@ -105,6 +120,7 @@ class _Coordinator:
 
     def run(self, trials: float) -> None:
         interrupted = self._interrupted()
+        self._drop_weights()
         trained = sum(map(is_trained, self.study.get_trials(deepcopy=False)))
         while True:
             while len(self.pending) < self.executor.slots and trained + len(self.pending) < trials:
@@ -177,6 +193,8 @@ class _Coordinator:
                 trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) + 1)
             self.watch(Event("started", trial.number))
             self.starting = trial
+            if self.weights is not None:
+                gate = replace(gate, weights=str(weights_path(self.weights, trial.number)))
             self.pending[self.executor.submit(run_job, gate)] = trial, gate
             self.starting = None
         elif isinstance(gate, Repeat):
@@ -234,6 +252,7 @@ class _Coordinator:
         self.failures = 0
         self.objective.keep(trial, outcome)
         self._end(trial, values)
+        self._drop_weights()
         kind = "pruned" if values is None else "trained"
         self.watch(Event(kind, trial.number, outcome.reason, epochs=len(outcome.curve)))
         for twin in twins:
@@ -241,6 +260,18 @@ class _Coordinator:
             twin.set_user_attr(ATTRIBUTE + "costs", dict(job.costs))
             self._end(twin, values)
             self.watch(Event("repeat", twin.number, f"the same network as trial {trial.number}"))
+
+    def _drop_weights(self) -> None:
+        """Remove the weights of networks that are not on the front, or no longer."""
+        if self.weights is None or not self.weights.is_dir():
+            return
+        numbers = {network.trial for network in front(self.study)} | {
+            trial.number for trial, _ in self.pending.values()
+        }
+        wanted = {weights_path(self.weights, number).name for number in numbers}
+        for path in self.weights.glob(f"*{_WEIGHTS}"):
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
 
     def _fail(self, trial: Trial, reason: str, detail: str = "") -> None:
         with suppress(IndexError):
@@ -250,6 +281,11 @@ class _Coordinator:
         self.failures += 1
         self.last_reason = reason
         self.watch(Event("failed", trial.number, reason, detail=detail))
+
+
+def weights_path(folder: Path, trial: int) -> Path:
+    """The file in `folder` that holds the trained weights of a trial, while it is on the front."""
+    return folder / f"{trial}{_WEIGHTS}"
 
 
 def _traceback(error: BaseException) -> str:

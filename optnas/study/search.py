@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,9 +14,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from threadpoolctl import threadpool_limits
 
-from optnas.cost import parse_constraints
 from optnas.errors import UsageError
-from optnas.front import Network, best, front, hypervolume, networks, objective_names
+from optnas.front import front, hypervolume, networks, objective_names
 from optnas.objective import ATTRIBUTE, Objective
 from optnas.prune import NoPruner
 from optnas.sampler import CostAwareSampler, Experience
@@ -29,43 +27,26 @@ from optnas.study.executor import Executor, InProcess, ProcessPool
 from optnas.study.first_look import first_look
 from optnas.study.gradient import check_gradient, gradient
 from optnas.study.one_shot import check_one_shot, one_shot
-from optnas.study.reopen import attributes_before, identity_of, make_objective
+from optnas.study.reopen import Reopened, attributes_before, identity_of, make_objective
 from optnas.study.settings import GRADIENT, Settings, settings_from
-from optnas.study.storage import coordinate, open_storage
+from optnas.study.storage import coordinate, open_storage, weights_folder
 from optnas.study.supernet import image_task, supernet_path
 from optnas.study.supernet_audit import audit_supernet
 from optnas.study.supernet_training import train_supernet
 from optnas.supernet import SupernetAudit, SupernetDiverged
 from optnas.threads import one_thread
 
-__all__ = ["SearchResult", "Watcher", "hypervolume_so_far", "search", "supernet_audit"]
+__all__ = ["Searched", "Watcher", "hypervolume_so_far", "make_executor", "search", "supernet_audit"]
 
 _LATENCY = "latency_ms"
 
 
 @dataclass(frozen=True)
-class SearchResult:
-    """What a search leaves."""
+class Searched(Reopened):
+    """A study after a search."""
 
-    study: Study
-    """An ordinary Optuna study."""
-    settings: Settings
-    """What it was made with."""
     stopped: str = ""
     """Why the search ended before it had trained as many networks as asked; empty if it did not."""
-
-    @property
-    def front(self) -> list[Network]:
-        """The feasible networks that no other one beats in all objectives, least error first."""
-        return front(self.study)
-
-    def best(self, budget: str | Sequence[str] = ()) -> Network | None:
-        """The network of least error that meets a budget such as "macs<=1M", or None.
-
-        Raises:
-            UsageError: If the budget is malformed or names a cost that was not measured.
-        """
-        return best(self.study, parse_constraints([budget] if isinstance(budget, str) else budget))
 
 
 class Watcher:
@@ -84,12 +65,8 @@ class Watcher:
         """The search ended, in whatever way."""
 
 
-def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
-    """Search networks for an image data set until the study holds `trials` trained ones, or the time is over.
-
-    Takes the settings of `optnas.study.settings.Settings` by name, for example `data="digits"`, `trials=40`,
-    `objectives=("error", "macs")`, `constraints=("params<=100000",)`. A study of that name goes on where it
-    stopped; settings that are not given are then those that it was made with.
+def search(watcher: Watcher | None = None, **given: Any) -> Searched:
+    """Search until the study holds `trials` trained networks, or the time is over: see `optnas.search`.
 
     Raises:
         UsageError: If a setting is unknown or out of range, the data or the storage cannot be used, or the
@@ -135,16 +112,17 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             if key not in before:
                 study.set_user_attr(ATTRIBUTE + key, value)
         _keep_sampler(study, settings)
-        with closing(_executor(settings)) as executor:
+        with closing(make_executor(settings)) as executor:
             watcher.start(study, settings)
             stopped = ""
             try:
                 study.sampler = _by_shared_weights(study, objective, executor, settings, watcher) or sampler
-                run(study, objective, executor, settings.limit, watcher, _ending(settings, objective, sampler, clock))
+                ending = _ending(settings, objective, sampler, clock)
+                run(study, objective, executor, settings.limit, watcher, ending, weights_folder(settings.storage, name))
             except SearchStopped as error:
                 stopped = str(error)
             _say_foresight(study, objective, sampler, watcher)
-    return SearchResult(study, settings, stopped)
+    return Searched(study, settings.storage, settings, objective, stopped)
 
 
 def supernet_audit(
@@ -181,7 +159,7 @@ def supernet_audit(
         open_study(opened, found.study_name, objective.objectives, identity, None)
         audited = open_study(opened, name, objective.objectives, identity, None, found.study_name)
         path = supernet_path(found, storage, objective)
-        with closing(_executor(settings)) as executor:
+        with closing(make_executor(settings)) as executor:
             try:
                 supernet = train_supernet(
                     objective, executor, path, passes=settings.supernet_epochs, keep=True, say=watcher.say
@@ -278,5 +256,6 @@ def _keep_sampler(study: Study, settings: Settings) -> None:
         study.set_user_attr(ATTRIBUTE + "samplers", samplers)
 
 
-def _executor(settings: Settings) -> Executor:
+def make_executor(settings: Settings) -> Executor:
+    """What trains for these settings."""
     return ProcessPool(settings.processes) if settings.processes else InProcess()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 import sqlite3
 import stat
@@ -19,7 +20,7 @@ from sqlalchemy import event
 
 from optnas.errors import UsageError
 
-__all__ = ["coordinate", "open_storage", "sqlite_path"]
+__all__ = ["coordinate", "open_storage", "sqlite_path", "weights_folder"]
 
 _SQLITE = "sqlite:///"
 
@@ -96,6 +97,24 @@ def _check_file(path: Path, create: bool) -> None:
         if tables and not {"studies", "trials", "version_info"} <= tables:
             shown = ", ".join(sorted(tables)[:3])
             raise UsageError(f"storage {path}: the database belongs to something else (its tables: {shown})")
+
+
+def weights_folder(storage: str, study_name: str) -> Path | None:
+    """Where the trained weights of a study are kept, beside its SQLite file; None for another storage.
+
+    Studies never share a folder, whatever signs are in their names and even where file names ignore case.
+    """
+    path = sqlite_path(storage)
+    if path is None:
+        return None
+    path = path.resolve()  # one file may have several names
+    return path.with_name(f"{path.name}-weights") / safe_name(study_name)
+
+
+def safe_name(name: str) -> str:
+    """A name for a file, another one for each name."""
+    safe = re.sub(r"[^a-z0-9_-]+", "_", name.lower())[:60]
+    return safe if safe == name else f"{safe}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
 
 
 @contextmanager

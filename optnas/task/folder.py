@@ -187,21 +187,30 @@ def _decode(path: Path, image_size: int | None, mode: str) -> _Pixels | None:
     """Pixels, uint8, (height, width, channels), or None if the file is broken."""
     try:
         with Image.open(path) as opened:
-            if image_size is not None:
-                # A JPEG of a camera decodes several times faster at half, a quarter or an eighth of its size.
-                opened.draft("RGB", (2 * image_size, 2 * image_size))
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip them at 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            image = image.convert(mode)
-            if image_size is not None:
-                image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image)
-            return pixels[..., None] if pixels.ndim == 2 else pixels
+            return pixels_of(opened, None if image_size is None else (image_size, image_size), mode)
     except PermissionError as error:
         raise UsageError(f"expected images that can be read, got no permission for {path}") from error
     except Exception:  # a broken file raises whatever its decoder stumbled over
         return None
+
+
+def pixels_of(opened: Image.Image, size: tuple[int, int] | None, mode: str) -> _Pixels:
+    """An image upright, in `mode` ("L" or "RGB") and of `size` (height, width): uint8, (height, width, channels).
+
+    Raises:
+        Whatever the decoder of a broken file stumbles over.
+    """
+    if size is not None:
+        # A JPEG of a camera decodes several times faster at half, a quarter or an eighth of its size.
+        opened.draft("RGB", (2 * size[1], 2 * size[0]))
+    image = ImageOps.exif_transpose(opened)
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip them at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    image = image.convert(mode)
+    if size is not None:
+        image = ImageOps.fit(image, size[::-1], Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def _part(pixels: _Pixels, labels: npt.NDArray[np.int64], skipped: tuple[str, ...]) -> Part:

@@ -8,9 +8,9 @@ from torch import nn
 from toy import Listener
 
 import optnas
+from optnas import search
 from optnas.errors import UsageError
 from optnas.study import gradient as room
-from optnas.study.search import search
 from optnas.supernet import Descended, SupernetDiverged
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from toy import Listener
 
 import optnas
-from optnas import ImageTask
+from optnas import ImageTask, search
 from optnas.errors import UsageError
 from optnas.objective import Objective
 from optnas.sampler import CostAwareSampler, ReinforceSampler
@@ -24,7 +24,7 @@ from optnas.study import InProcess, find_study
 from optnas.study import supernet_audit as audit_room
 from optnas.study.executor import Executor
 from optnas.study.one_shot import best_scored
-from optnas.study.search import search, supernet_audit
+from optnas.study.search import supernet_audit
 from optnas.study.supernet import supernet_path
 from optnas.study.supernet_training import train_supernet
 from optnas.supernet import SupernetAudit, SupernetDiverged, load_notes, load_state, teach

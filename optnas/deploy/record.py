@@ -1,0 +1,128 @@
+"""What a study remembers of retraining: which files hold the weights, and each look at the test split."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from optuna import Study
+
+from optnas.objective import ATTRIBUTE
+from optnas.study import attribute, weights_folder
+from optnas.study.reopen import Reopened
+from optnas.study.storage import safe_name
+
+__all__ = [
+    "Reading",
+    "Recorded",
+    "Training",
+    "date_of",
+    "keep_retrained",
+    "keep_test",
+    "known_test_errors",
+    "retrained_of",
+    "retraining_folder",
+    "tests_of",
+]
+
+_temporary: weakref.WeakKeyDictionary[Study, Path] = weakref.WeakKeyDictionary()
+_RETRAINED, _TESTS = "retrained", "tests"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One finished retraining."""
+
+    seed: int
+    error: float
+    """Validation error, in [0, 1]."""
+    file: str
+    """In the folder of retrainings; it has the same name whenever network, data, settings and seed are the same."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The last retraining of a network."""
+
+    trainings: tuple[Training, ...]
+    data: Mapping[str, Any]
+    """The images and the settings: `Task.describe`."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    versions: Mapping[str, str]
+    date: str
+
+    @property
+    def best(self) -> Training:
+        """That of the least validation error."""
+        return min(self.trainings, key=lambda training: training.error)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at the test split."""
+
+    date: str
+    errors: Mapping[str, float]
+    """By the file of the weights, in [0, 1]."""
+    trials: tuple[int, ...]
+    settings: Mapping[str, Any]
+    """How they were retrained."""
+    again: bool = False
+    """Whether the split had been read before."""
+
+
+def date_of(moment: datetime | None) -> str:
+    """To the minute, in UTC; empty for None."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def retraining_folder(reopened: Reopened) -> Path:
+    """Where retrained weights are kept: beside a SQLite file, in the working folder for another storage.
+
+    Those of a study in memory go with it.
+    """
+    study = reopened.study
+    beside = weights_folder(reopened.storage, study.study_name)
+    if beside is None and reopened.storage == "memory":
+        if study not in _temporary:
+            _temporary[study] = Path(tempfile.mkdtemp(prefix="optnas-"))
+            weakref.finalize(study, shutil.rmtree, _temporary[study], ignore_errors=True)
+        beside = _temporary[study]
+    return (beside or Path("optnas-weights") / safe_name(study.study_name)) / "retrained"
+
+
+def retrained_of(study: Study, trial: int) -> Recorded | None:
+    """The last retraining of a trial; None if there was none."""
+    kept = (attribute(study, _RETRAINED) or {}).get(str(trial))
+    if kept is None:
+        return None
+    trainings = tuple(Training(**training) for training in kept["trainings"])
+    return Recorded(**{**kept, "trainings": trainings, "mean": tuple(kept["mean"]), "std": tuple(kept["std"])})
+
+
+def keep_retrained(study: Study, recorded: Mapping[int, Recorded]) -> None:
+    """Remember the retrainings of some trials; those of others stay."""
+    kept = {str(trial): asdict(one) for trial, one in recorded.items()}
+    study.set_user_attr(ATTRIBUTE + _RETRAINED, {**(attribute(study, _RETRAINED) or {}), **kept})
+
+
+def tests_of(study: Study) -> list[Reading]:
+    """All looks at the test split, the first one first."""
+    return [Reading(**{**kept, "trials": tuple(kept["trials"])}) for kept in attribute(study, _TESTS) or []]
+
+
+def known_test_errors(study: Study) -> dict[str, float]:
+    """What is known of the test split, by the file of the weights."""
+    return {file: error for read in tests_of(study) for file, error in read.errors.items()}
+
+
+def keep_test(study: Study, read: Reading) -> None:
+    """Remember a look at the test split."""
+    study.set_user_attr(ATTRIBUTE + _TESTS, [*(attribute(study, _TESTS) or []), asdict(read)])

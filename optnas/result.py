@@ -1,0 +1,100 @@
+"""What a search leaves, in Python: the networks that it found, and what can be made of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from optuna import Study
+
+from optnas.cost import parse_constraints
+from optnas.deploy import Model, model_of
+from optnas.front import Network, best, front
+from optnas.study.reopen import Reopened, reopen
+from optnas.study.search import Searched, Watcher
+from optnas.study.search import search as run_search
+from optnas.study.settings import Settings
+
+__all__ = ["FoundNetwork", "SearchResult", "load", "search"]
+
+
+@dataclass(frozen=True)
+class FoundNetwork(Network):
+    """A network of a study, and what can be made of it."""
+
+    origin: Reopened = field(repr=False, compare=False)
+    """The study."""
+
+    def model(self) -> Model:
+        """The trained network: retrained weights where there are some, else those of the search."""
+        return model_of(self.origin, self.trial)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A study after its search."""
+
+    origin: Reopened = field(repr=False)
+    """The study, with what it searches."""
+    stopped: str = ""
+    """Why the search ended before it had trained as many networks as asked; empty if it did not."""
+
+    @property
+    def study(self) -> Study:
+        """An ordinary Optuna study."""
+        return self.origin.study
+
+    @property
+    def settings(self) -> Settings:
+        """What it was made with."""
+        return self.origin.settings
+
+    @property
+    def front(self) -> list[FoundNetwork]:
+        """The feasible networks that no other one beats in all objectives, least error first."""
+        return [self._found(network) for network in front(self.study)]
+
+    def best(self, budget: str | Sequence[str] = ()) -> FoundNetwork | None:
+        """The network of least error that meets a budget such as "macs<=1M", or None.
+
+        Raises:
+            UsageError: If the budget is malformed or names a cost that was not measured.
+        """
+        network = best(self.study, parse_constraints([budget] if isinstance(budget, str) else budget))
+        return None if network is None else self._found(network)
+
+    def _found(self, network: Network) -> FoundNetwork:
+        return FoundNetwork(**{one.name: getattr(network, one.name) for one in fields(network)}, origin=self.origin)
+
+
+def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
+    """Search networks for an image data set until the study holds `trials` trained ones, or the time is over.
+
+    Takes the settings of `optnas.study.settings.Settings` by name, for example `data="digits"`, `trials=40`,
+    `objectives=("error", "macs")`, `constraints=("params<=100000",)`. A study of that name goes on where it
+    stopped; settings that are not given are then those that it was made with.
+
+    Raises:
+        UsageError: If a setting is unknown or out of range, the data or the storage cannot be used, or the
+            study was made with other settings.
+        KeyboardInterrupt: On Ctrl-C; the same call goes on.
+    """
+    searched: Searched = run_search(watcher, **given)
+    return SearchResult(searched, searched.stopped)
+
+
+def load(study: str | None = None, storage: str = "sqlite:///optnas.db", **given: Any) -> SearchResult:
+    """A study of the day before.
+
+    Args:
+        study: Its name; None for the only one of the storage.
+        storage: Its address.
+        given: Settings of this call: `workers`, `data_root` where it moved, or `space`, the function itself, where
+            that cannot be imported by its name.
+
+    Raises:
+        UsageError: If there is no such study, `optnas.search` did not make it, or the space or the data are no
+            longer those that it was made with.
+    """
+    return SearchResult(reopen(study, storage, **given))
