@@ -41,6 +41,7 @@ class ExecuTorch(FileRuntime):
             raise ExportFailed(f"ExecuTorch cannot quantise this network: {first_line(error)}") from error
 
     def load(self, file: bytes) -> Run:
+        import executorch.kernels.quantized  # noqa: F401
         from executorch.runtime import Runtime
 
         try:
@@ -70,6 +71,7 @@ class ExecuTorch(FileRuntime):
 
 def _quantised(network: nn.Module, image: torch.Tensor, inputs: torch.Tensor) -> nn.Module:
     """The network with quantised weights and activations spelt out, for XNNPACK to take as integers."""
+    import executorch.kernels.quantized  # noqa: F401 - for what XNNPACK leaves to ExecuTorch's own kernels
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,

@@ -35,7 +35,13 @@ class OnnxRuntime(FileRuntime):
                 # deprecated, and warns of every tensor that becomes a constant.
                 path = Path(folder, "network.onnx")
                 torch.onnx.export(
-                    network, (image,), path, dynamo=False, input_names=["images"], output_names=["logits"]
+                    network,
+                    (image,),
+                    path,
+                    dynamo=False,
+                    verbose=False,
+                    input_names=["images"],
+                    output_names=["logits"],
                 )
                 return path.read_bytes()
         except Exception as error:
