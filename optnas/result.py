@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from optuna import Study
 
 from optnas.cost import parse_constraints
 from optnas.deploy import Model, model_of
+from optnas.deploy.retrain import retrain
+from optnas.errors import UsageError
 from optnas.front import Network, best, front
 from optnas.study.reopen import Reopened, reopen
 from optnas.study.search import Searched, Watcher
@@ -29,6 +33,45 @@ class FoundNetwork(Network):
     def model(self) -> Model:
         """The trained network: retrained weights where there are some, else those of the search."""
         return model_of(self.origin, self.trial)
+
+    def retrain(
+        self,
+        *,
+        epochs: int | None = None,
+        seeds: int = 3,
+        augment: bool = True,
+        workers: int | None = None,
+        test: bool = False,
+        test_again: bool = False,
+    ) -> Model:
+        """Train it from scratch on all training images; gives the training of the least validation error.
+
+        Args:
+            epochs: Of each training; None for six times what suits a search of these images.
+            seeds: Trainings.
+            augment: Whether training images are cropped at random and, where that makes sense, mirrored.
+            workers: Training processes; None for one for each core, 0 for none.
+            test: Whether the test split is read for it: once in the life of a study, so choose before.
+            test_again: Whether it is read even if it was read before, which the study remembers.
+
+        Raises:
+            UsageError: If a number is out of range, the test split was read before, or no training ended well.
+        """
+        trained = retrain(
+            self.origin, [self], epochs=epochs, seeds=seeds, augment=augment, workers=workers, test=test,
+            test_again=test_again,
+        )  # fmt: skip
+        if not trained.networks[0].errors:
+            raise UsageError(f"trial {self.trial}: no training ended well: {'; '.join(trained.networks[0].failures)}")
+        return self.model()
+
+    def export(
+        self, folder: str | PathLike[str], formats: Sequence[str] = ("onnx",), int8: bool = False, **more: Any
+    ) -> Any:
+        """Write it for phones, see `optnas.deploy.export.export_models`, which takes the other arguments."""
+        from optnas.deploy.export import export_models
+
+        return export_models([self.model()], self.origin, Path(folder), tuple(formats), int8, **more)
 
 
 @dataclass(frozen=True)

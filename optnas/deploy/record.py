@@ -74,8 +74,10 @@ class Reading:
     trials: tuple[int, ...]
     settings: Mapping[str, Any]
     """How they were retrained."""
-    again: bool = False
+    again: bool
     """Whether the split had been read before."""
+    asked: tuple[str, ...]
+    """The files of all trainings that it was read for, those that failed with them."""
 
 
 def date_of(moment: datetime | None) -> str:
@@ -115,7 +117,10 @@ def keep_retrained(study: Study, recorded: Mapping[int, Recorded]) -> None:
 
 def tests_of(study: Study) -> list[Reading]:
     """All looks at the test split, the first one first."""
-    return [Reading(**{**kept, "trials": tuple(kept["trials"])}) for kept in attribute(study, _TESTS) or []]
+    return [
+        Reading(**{**kept, "trials": tuple(kept["trials"]), "asked": tuple(kept["asked"])})
+        for kept in attribute(study, _TESTS) or []
+    ]
 
 
 def known_test_errors(study: Study) -> dict[str, float]:

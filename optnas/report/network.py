@@ -97,10 +97,12 @@ def draw_network(blocks: Sequence[Block], axes: Axes, title: str = "") -> None:
                 facecolor="white" if skipped else colour, linestyle="--" if skipped else "-",
             )
         )  # fmt: skip
-        label = "\n".join([block.kind, *block.parts])
+        lines = [block.kind, *block.parts]
         dark = block.kernel >= 5 and not skipped
-        axes.text(position, 0, label, rotation=90, ha="center", va="center", fontsize=7.5, parse_math=False,
-                  color="white" if dark else "black")  # fmt: skip
+        axes.text(
+            position, 0, "\n".join(lines), rotation=90, ha="center", va="center", parse_math=False,
+            fontsize=min(7.5, 26 / len(lines)), color="white" if dark else "black",
+        )  # fmt: skip
         axes.text(position, -0.62, str(block.channels), ha="center", va="top", fontsize=7.5)
         if position == 0 or block.size != blocks[position - 1].size:
             shown = "x".join(map(str, block.size)) if block.size != (1, 1) else "vector"

@@ -110,6 +110,13 @@ def load_test(settings: DataSettings) -> Part:
     return _resized(part, settings.image_size)
 
 
+def check_test(settings: DataSettings) -> None:
+    """Raises `UsageError` for an image folder without test images, from the names of files alone."""
+    settings = _located(settings)
+    if settings.data.startswith(_FOLDER):
+        folder.check_test(Path(settings.data.removeprefix(_FOLDER)), settings.split_seed)
+
+
 def check_data_name(data: object) -> None:
     """Raises `UsageError` unless `data` names a data set; the files are not looked for."""
     if isinstance(data, str) and (data in known.NAMES or (data.startswith(_FOLDER) and data != _FOLDER)):

@@ -62,9 +62,7 @@ def read_search(folder: Path, image_size: int | None, seed: int) -> tuple[Part, 
 
 def read_test(folder: Path, image_size: int | None, seed: int, input_shape: tuple[int, int, int]) -> Part:
     """The test part, with the channels of `input_shape`; raises `UsageError` where its size is another."""
-    listing = _list(folder, seed)
-    if not listing.test:
-        raise UsageError(f"expected test images in {folder / 'test'}, got none")
+    listing = check_test(folder, seed)
     read = _read(folder, listing.test, image_size, "L" if input_shape[0] == 1 else "RGB")
     part = _part(read.pixels, read.labels, read.skipped)
     _require_every_class(part, listing.classes, f"test images of {folder}")
@@ -74,6 +72,14 @@ def read_test(folder: Path, image_size: int | None, seed: int, input_shape: tupl
             f"got {_size(part.x.shape[2:])} in {folder}"
         )
     return part
+
+
+def check_test(folder: Path, seed: int) -> _Listing:
+    """The files of each part; raises `UsageError` where a folder has no test images."""
+    listing = _list(folder, seed)
+    if not listing.test:
+        raise UsageError(f"expected test images in {folder / 'test'}, got none")
+    return listing
 
 
 def _list(folder: Path, seed: int) -> _Listing:
