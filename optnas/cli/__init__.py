@@ -9,7 +9,19 @@ import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from optnas.cli import bench, dashboard, export, front, profile, prune_audit, rerank, retrain, search, supernet_audit, verdict
+from optnas.cli import (
+    bench,
+    dashboard,
+    export,
+    front,
+    profile,
+    prune_audit,
+    rerank,
+    retrain,
+    search,
+    supernet_audit,
+    verdict,
+)
 from optnas.cli.command import Parser, refuse
 from optnas.errors import UsageError
 
@@ -46,7 +58,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="optnas", description="Find small neural networks: accuracy against what they cost.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (search, front, retrain, export, rerank, profile, prune_audit, supernet_audit, verdict, bench, dashboard):
+    for module in (
+        search,
+        front,
+        retrain,
+        export,
+        rerank,
+        profile,
+        prune_audit,
+        supernet_audit,
+        verdict,
+        bench,
+        dashboard,
+    ):
         module.add(commands)
     return parser
 

@@ -41,7 +41,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--images", type=int, metavar="N", help="validation images to run (default: all)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes; 0 works in this process")
     parser.add_argument("--data-root", metavar="DIR", help="folder of fashion-mnist and cifar10, if it moved")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write a folder for each network")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where to write a folder for each network"
+    )
     parser.add_argument("--json", action="store_true", help="a list of objects on standard output")
 
 

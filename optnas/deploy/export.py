@@ -19,8 +19,8 @@ from optnas.deploy.model import Model
 from optnas.errors import UsageError
 from optnas.runtime import runtime_of
 from optnas.study import attribute
-from optnas.study.search import make_executor
 from optnas.study.reopen import Reopened
+from optnas.study.search import make_executor
 
 __all__ = ["Exported", "check_formats", "export_models", "file_job", "study_references"]
 
@@ -104,7 +104,9 @@ def export_models(
     check_formats(formats)
     _check_numbers(int8_loss, images, calibration)
     _check_folder(folder)
-    jobs = [file_job(model, reopened, format, int8, images, calibration, seed) for model in models for format in formats]
+    jobs = [
+        file_job(model, reopened, format, int8, images, calibration, seed) for model in models for format in formats
+    ]
     shelves = {model.facts.trial: _Shelf(folder / f"trial-{model.facts.trial}", model) for model in models}
     left = [job for job in jobs if not shelves[job.trial].has(job)]
     if len(left) < len(jobs):
@@ -154,9 +156,7 @@ def study_references(reopened: Reopened, formats: Sequence[str]) -> dict[str, fl
     return {
         format: prices.reference_ms
         for format in formats
-        if prices.reference_ms is not None
-        and prices.command is None
-        and then == device_fingerprint(runtime_of(format))
+        if prices.reference_ms is not None and prices.command is None and then == device_fingerprint(runtime_of(format))
     }
 
 
@@ -269,13 +269,24 @@ def _describe(model: Model, folder: Path, found: Sequence[Exported]) -> None:
     """The weights and the card."""
     model.save(folder / "network.safetensors")
     size = (folder / "network.safetensors").stat().st_size
-    files = [ExportedFile("network.safetensors", "safetensors", "fp32", size, model.facts.data.get("n_val", 0), model.facts.error)]
+    files = [
+        ExportedFile(
+            "network.safetensors", "safetensors", "fp32", size, model.facts.data.get("n_val", 0), model.facts.error
+        )
+    ]
     for one in found:
         if one.file is not None and one.size_bytes is not None:
             files.append(
                 ExportedFile(
-                    Path(one.file).name, one.format, one.precision, one.size_bytes, one.images, one.error,
-                    one.max_difference, one.latency_ms, one.problem,
+                    Path(one.file).name,
+                    one.format,
+                    one.precision,
+                    one.size_bytes,
+                    one.images,
+                    one.error,
+                    one.max_difference,
+                    one.latency_ms,
+                    one.problem,
                 )  # fmt: skip
             )
     write_card(model, folder, files)

@@ -149,7 +149,8 @@ def after_deployment(
         for trial in trials
     }
     kept = sorted(
-        (trial for trial in trials if not beaten[trial]), key=lambda trial: [deployed[trial][name] for name in objectives]
+        (trial for trial in trials if not beaten[trial]),
+        key=lambda trial: [deployed[trial][name] for name in objectives],
     )
     fell = {trial: others for trial, others in beaten.items() if others}
     return DeployedFront(runtime, precision, searched, deployed, tau, len(trials), tuple(kept), fell, problems)

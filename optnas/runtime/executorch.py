@@ -68,7 +68,6 @@ class ExecuTorch(FileRuntime):
         return lowered.to_executorch().buffer  # type: ignore[no-any-return]
 
 
-
 def _quantised(network: nn.Module, image: torch.Tensor, inputs: torch.Tensor) -> nn.Module:
     """The network with quantised weights and activations spelt out, for XNNPACK to take as integers."""
     import executorch.kernels.quantized  # noqa: F401 - for what XNNPACK leaves to ExecuTorch's own kernels
