@@ -1,4 +1,4 @@
-"""The command line: `optnas search`, `front`, `export`, `rerank`, `profile`, the audits, `verdict`, `bench`, `dashboard`."""
+"""The command line: `optnas search`, `front`, what comes after it, the audits, `verdict`, `bench`, `dashboard`."""
 
 from __future__ import annotations
 

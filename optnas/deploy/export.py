@@ -287,7 +287,7 @@ def _describe(model: Model, folder: Path, found: Sequence[Exported]) -> None:
                     one.max_difference,
                     one.latency_ms,
                     one.problem,
-                )  # fmt: skip
+                )
             )
     write_card(model, folder, files)
 

@@ -79,6 +79,6 @@ def _quantised(network: nn.Module, image: torch.Tensor, inputs: torch.Tensor) ->
 
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
     observed = prepare_pt2e(torch.export.export(network, (image,)).module(), quantizer)
-    for one in inputs.to(image.dtype).split(1):
+    for one in torch.split(inputs.to(image.dtype), 1):
         observed(one)
     return convert_pt2e(observed)  # type: ignore[no-any-return]

@@ -74,13 +74,13 @@ class LiteRT(FileRuntime):
 
 
 def _quantised(file: bytes, inputs: torch.Tensor) -> bytes:
-    """Integers from the first operator to the last; images and logits stay floats, as in the file that it comes from."""
+    """Integers from the first operator to the last; images and logits stay floats, as in the float file."""
     from ai_edge_quantizer import quantizer, recipe
 
     made = quantizer.Quantizer(file, recipe.static_wi8_ai8())
     for end in ("INPUT", "OUTPUT"):
         made.update_quantization_recipe(".*", end, algorithm_key="no_quantize")
-    samples = [{"args_0": image.numpy()} for image in inputs.float().split(1)]
+    samples = [{"args_0": image.numpy()} for image in torch.split(inputs.float(), 1)]
     with redirect_stderr(StringIO()):  # progress bars
         ranges = made.calibrate({"serving_default": samples}, num_threads=1)
         for seen in ranges.values():

@@ -33,6 +33,8 @@ class OnnxRuntime(FileRuntime):
             with quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
                 # The exporter by tracing: 0.1 s where the newer one takes 2 to 3 s for the same file. It is
                 # deprecated, and warns of every tensor that becomes a constant.
+                # On failure it prints the whole graph whatever it is told; standard output is for results.
+                torch._C._jit_set_onnx_log_output_stream("stderr")
                 path = Path(folder, "network.onnx")
                 torch.onnx.export(
                     network,
@@ -122,7 +124,7 @@ def _images(inputs: torch.Tensor) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        left = iter(inputs.float().split(1))
+        left = iter(torch.split(inputs.float(), 1))
 
         def get_next(self) -> dict[str, Floats] | None:
             image = next(self.left, None)

@@ -124,7 +124,8 @@ def test_the_same_again_makes_nothing_and_other_weights_make_it_again(tmp_path, 
     assert contents(tmp_path)["trial-0/network.onnx"] == before["trial-0/network.onnx"]
     (tmp_path / "trial-0/network.onnx").write_bytes(b"damaged")
     export_models([model()], reopened, tmp_path, ("onnx",), images=5)
-    assert len(calls) == 1 or contents(tmp_path)["trial-0/network.onnx"] == before["trial-0/network.onnx"]
+    assert len(calls) == 1
+    assert contents(tmp_path)["trial-0/network.onnx"] == before["trial-0/network.onnx"]
     calls.clear()
     export_models([model(network=Net(1))], reopened, tmp_path, ("onnx",), images=5)
     assert contents(tmp_path)["trial-0/network.onnx"] != before["trial-0/network.onnx"]
@@ -168,7 +169,7 @@ def test_an_int8_file_that_loses_too_much_says_so(tmp_path, reopened, monkeypatc
     other = OnnxRuntime().export(model(network=zeros).deployable, TASK.input_shape)
     monkeypatch.setattr(OnnxRuntime, "quantise", lambda *given: other)
     trained = Net()
-    TASK.train(trained, 0)
+    ImageTask("digits", epochs=2).train(trained, 0)
     _, int8 = export_models([model(network=trained)], reopened, tmp_path, ("onnx",), True)
     assert int8.file
     assert int8.loss > 0.5

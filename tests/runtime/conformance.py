@@ -120,7 +120,7 @@ class FileRuntimeTests:
             lambda: self.runtime.export(Decomposes(), SHAPE),
             lambda: self.runtime.quantise(Decomposes(), SHAPE, images(2)),
         ):
-            with pytest.raises(ExportFailed, match="cannot|hold") as caught:
+            with pytest.raises(ExportFailed, match=r"cannot") as caught:
                 attempt()
             assert "svd" in str(caught.value)
             assert "\n" not in str(caught.value)
