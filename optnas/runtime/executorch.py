@@ -41,13 +41,14 @@ class ExecuTorch(FileRuntime):
             raise ExportFailed(f"ExecuTorch cannot quantise this network: {first_line(error)}") from error
 
     def load(self, file: bytes) -> Run:
-        import executorch.kernels.quantized  # noqa: F401
-        from executorch.runtime import Runtime
-
         try:
-            # The method reads the program's memory, and the program the file's: all three live as long as `run`.
-            program = Runtime.get().load_program(file)
-            method = program.load_method("forward")
+            with quiet():
+                import executorch.kernels.quantized  # noqa: F401
+                from executorch.runtime import Runtime
+
+                # The method reads the program's memory, and the program the file's: all three live as long as `run`.
+                program = Runtime.get().load_program(file)
+                method = program.load_method("forward")
         except Exception as error:
             raise ExportFailed(f"ExecuTorch cannot load this network: {first_line(error)}") from error
         if method is None:

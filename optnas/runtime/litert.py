@@ -75,17 +75,24 @@ class LiteRT(FileRuntime):
 
 def _quantised(file: bytes, inputs: torch.Tensor) -> bytes:
     """Integers from the first operator to the last; images and logits stay floats, as in the float file."""
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import quantizer, recipe, recipe_manager
+    from ai_edge_quantizer.calibrator import Calibrator
+    from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
-    made = quantizer.Quantizer(file, recipe.static_wi8_ai8())
+    rules = recipe_manager.RecipeManager()
+    rules.load_quantization_recipe(recipe.static_wi8_ai8())
     for end in ("INPUT", "OUTPUT"):
-        made.update_quantization_recipe(".*", end, algorithm_key="no_quantize")
+        rules.add_quantization_config(".*", end, algorithm_key="no_quantize")
     samples = [{"args_0": image.numpy()} for image in torch.split(inputs.float(), 1)]
     with redirect_stderr(StringIO()):  # progress bars
-        ranges = made.calibrate({"serving_default": samples}, num_threads=1)
+        # Not Quantizer.calibrate: that averages the ranges of single images, which then clip every second image.
+        calibrator = Calibrator(file, num_threads=1, qsv_update_func=min_max_update)
+        calibrator.calibrate({"serving_default": samples}, rules)
+        ranges = calibrator.get_model_qsvs()
         for seen in ranges.values():
             if "max" in seen:
                 # A layer that gives nothing but zeros would have a scale of 1e-11, and XNNPACK refuse the file.
                 seen["max"] = np.maximum(seen["max"], seen["min"] + _LEAST_RANGE)
+        made = quantizer.Quantizer(file, rules.get_quantization_recipe())
         quantised = made.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(quantised.quantized_model)
