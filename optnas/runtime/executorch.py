@@ -27,7 +27,7 @@ class ExecuTorch(FileRuntime):
     def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
         network, image = eval_copy(module), one_input(module, input_shape)
         try:
-            with quiet(), torch.no_grad():
+            with quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
                 return self._lower(torch.export.export(network, (image,)))
         except Exception as error:
             raise ExportFailed(f"ExecuTorch cannot take this network: {first_line(error)}") from error
@@ -35,7 +35,7 @@ class ExecuTorch(FileRuntime):
     def quantise(self, module: nn.Module, input_shape: Sequence[int], inputs: torch.Tensor) -> bytes:
         network, image = eval_copy(module), one_input(module, input_shape)
         try:
-            with quiet(), torch.no_grad():
+            with quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
                 return self._lower(torch.export.export(_quantised(network, image, inputs), (image,)))
         except Exception as error:
             raise ExportFailed(f"ExecuTorch cannot quantise this network: {first_line(error)}") from error
