@@ -4,7 +4,7 @@ from optnas.cost.blocks import BLOCKWISE, BlockCounter
 from optnas.cost.constraint import Constraint, parse_constraint, parse_constraints
 from optnas.cost.device import device_fingerprint
 from optnas.cost.energy import energy_mj
-from optnas.cost.latency import Latency, latency_ms, measure_latency, reference_latency_ms
+from optnas.cost.latency import Latency, latency_ms, measure_file, measure_latency, reference_latency_ms
 from optnas.cost.macs import UncountedOperator, count_operator, macs, macs_by_module
 from optnas.cost.names import COSTS, format_cost
 from optnas.cost.params import params
@@ -36,6 +36,7 @@ __all__ = [
     "load_table",
     "macs",
     "macs_by_module",
+    "measure_file",
     "measure_latency",
     "params",
     "parse_constraint",

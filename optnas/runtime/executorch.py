@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -13,6 +10,7 @@ from torch import nn
 from optnas.errors import first_line
 from optnas.runtime.base import ExportFailed, FileRuntime, Floats, Run
 from optnas.runtime.probe import eval_copy, one_input
+from optnas.runtime.quiet import quiet
 
 __all__ = ["ExecuTorch"]
 
@@ -29,21 +27,28 @@ class ExecuTorch(FileRuntime):
     def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
         network, image = eval_copy(module), one_input(module, input_shape)
         try:
-            with _quiet(), torch.no_grad():
+            with quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
                 return self._lower(torch.export.export(network, (image,)))
         except Exception as error:
             raise ExportFailed(f"ExecuTorch cannot take this network: {first_line(error)}") from error
 
     def quantise(self, module: nn.Module, input_shape: Sequence[int], inputs: torch.Tensor) -> bytes:
-        raise NotImplementedError
+        network, image = eval_copy(module), one_input(module, input_shape)
+        try:
+            with quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+                return self._lower(torch.export.export(_quantised(network, image, inputs), (image,)))
+        except Exception as error:
+            raise ExportFailed(f"ExecuTorch cannot quantise this network: {first_line(error)}") from error
 
     def load(self, file: bytes) -> Run:
-        from executorch.runtime import Runtime
-
         try:
-            # The method reads the program's memory, and the program the file's: all three live as long as `run`.
-            program = Runtime.get().load_program(file)
-            method = program.load_method("forward")
+            with quiet():
+                import executorch.kernels.quantized  # noqa: F401
+                from executorch.runtime import Runtime
+
+                # The method reads the program's memory, and the program the file's: all three live as long as `run`.
+                program = Runtime.get().load_program(file)
+                method = program.load_method("forward")
         except Exception as error:
             raise ExportFailed(f"ExecuTorch cannot load this network: {first_line(error)}") from error
         if method is None:
@@ -64,14 +69,17 @@ class ExecuTorch(FileRuntime):
         return lowered.to_executorch().buffer  # type: ignore[no-any-return]
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Neither warnings nor log lines of the lowering: dozens for each network, of use to its makers alone."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
+def _quantised(network: nn.Module, image: torch.Tensor, inputs: torch.Tensor) -> nn.Module:
+    """The network with quantised weights and activations spelt out, for XNNPACK to take as integers."""
+    import executorch.kernels.quantized  # noqa: F401 - for what XNNPACK leaves to ExecuTorch's own kernels
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    observed = prepare_pt2e(torch.export.export(network, (image,)).module(), quantizer)
+    for one in torch.split(inputs.to(image.dtype), 1):
+        observed(one)
+    return convert_pt2e(observed)  # type: ignore[no-any-return]

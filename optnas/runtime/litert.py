@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from optnas.errors import first_line
 from optnas.runtime.base import ExportFailed, FileRuntime, Floats, Run
 from optnas.runtime.probe import eval_copy, one_input
+from optnas.runtime.quiet import quiet
 
 __all__ = ["LiteRT"]
+
+_LEAST_RANGE = 1e-3
 
 
 class LiteRT(FileRuntime):
@@ -32,8 +37,7 @@ class LiteRT(FileRuntime):
         # Its libraries tell their makers what they do, in the middle of our lines.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         try:
-            with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
-                warnings.simplefilter("ignore")
+            with quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
                 import litert_torch
 
                 litert_torch.config.show_progress = False
@@ -44,7 +48,12 @@ class LiteRT(FileRuntime):
             raise ExportFailed(f"LiteRT cannot take this network: {first_line(error)}") from error
 
     def quantise(self, module: nn.Module, input_shape: Sequence[int], inputs: torch.Tensor) -> bytes:
-        raise NotImplementedError
+        file = self.export(module, input_shape)
+        try:
+            with quiet():
+                return _quantised(file, inputs)
+        except Exception as error:
+            raise ExportFailed(f"LiteRT cannot quantise this network: {first_line(error)}") from error
 
     def load(self, file: bytes) -> Run:
         from ai_edge_litert.interpreter import Interpreter
@@ -62,3 +71,28 @@ class LiteRT(FileRuntime):
             return interpreter.get_tensor(result["index"])  # type: ignore[no-any-return]
 
         return run
+
+
+def _quantised(file: bytes, inputs: torch.Tensor) -> bytes:
+    """Integers from the first operator to the last; images and logits stay floats, as in the float file."""
+    from ai_edge_quantizer import quantizer, recipe, recipe_manager
+    from ai_edge_quantizer.calibrator import Calibrator
+    from ai_edge_quantizer.utils.qsv_utils import min_max_update
+
+    rules = recipe_manager.RecipeManager()
+    rules.load_quantization_recipe(recipe.static_wi8_ai8())
+    for end in ("INPUT", "OUTPUT"):
+        rules.add_quantization_config(".*", end, algorithm_key="no_quantize")
+    samples = [{"args_0": image.numpy()} for image in torch.split(inputs.float(), 1)]
+    with redirect_stderr(StringIO()):  # progress bars
+        # Not Quantizer.calibrate: that averages the ranges of single images, which then clip every second image.
+        calibrator = Calibrator(file, num_threads=1, qsv_update_func=min_max_update)
+        calibrator.calibrate({"serving_default": samples}, rules)
+        ranges = calibrator.get_model_qsvs()
+        for seen in ranges.values():
+            if "max" in seen:
+                # A layer that gives nothing but zeros would have a scale of 1e-11, and XNNPACK refuse the file.
+                seen["max"] = np.maximum(seen["max"], seen["min"] + _LEAST_RANGE)
+        made = quantizer.Quantizer(file, rules.get_quantization_recipe())
+        quantised = made.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(quantised.quantized_model)

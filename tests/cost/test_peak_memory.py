@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from optnas.cost import peak_memory_bytes
-from optnas.space import ReplayTrial, mobile
+from optnas.space import RandomTrial, ReplayTrial, mobile
 
 
 class Residual(nn.Module):
@@ -81,3 +82,37 @@ def _exported_peak(module, images):
         base[node], born[node], last[node] = node, moment, moment
         size[node] = first.numel() * first.element_size()
     return max(sum(size[node] for node in born if born[node] <= moment <= last[node]) for moment in range(len(order)))
+
+
+class _Branches(nn.Module):
+    """Three branches of one input, as in an Inception block, of which only their sum of channels goes on."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 12, 1)
+        self.pool, self.join = nn.MaxPool2d(3, 1, 1), nn.Conv2d(23, 8, 1)
+
+    def forward(self, x):
+        return self.join(torch.cat([self.first(x), self.second(x), self.pool(x)], 1)).relu().mean((2, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["branches", "mobile", "mobilenet_v2"])
+def test_what_executorch_reserves(network):
+    exir = pytest.importorskip("executorch.exir")
+    from optnas.runtime.quiet import quiet
+    from optnas.task.vision import import_torchvision
+
+    module, shape = {
+        "branches": lambda: (_Branches(), (3, 32, 32)),
+        "mobile": lambda: (mobile(RandomTrial(np.random.default_rng(0)), (1, 28, 28)), (1, 28, 28)),
+        "mobilenet_v2": lambda: (import_torchvision().models.mobilenet_v2(weights=None), (3, 64, 64)),
+    }[network]()
+    aten = torch.ops.aten
+    # As one operator each, which kernels compute at once; taken apart they would hold more tensors than are needed.
+    whole = [aten.linear.default, aten.hardswish.default, aten.hardsigmoid.default, aten.relu.default]
+    with quiet(), torch.no_grad():
+        program = torch.export.export(module.eval(), (torch.zeros(1, *shape),)).run_decompositions({})
+        config = exir.EdgeCompileConfig(preserve_ops=whole, _check_ir_validity=False)
+        plan = exir.to_edge(program, compile_config=config).to_executorch().executorch_program.execution_plan[0]
+    assert peak_memory_bytes(module, shape) == sum(plan.non_const_buffer_sizes)
