@@ -13,6 +13,7 @@ import optuna
 import pytest
 
 from optnas.cli import main
+from optnas.cli.search import _just_above
 
 QUICK = ["--epochs", "1", "--workers", "0", "--train-images", "200"]
 
@@ -51,7 +52,7 @@ def test_the_main_job_from_search_to_front(capsys, tmp_path):
     for name in ("optnas.db", "digits-front.png"):
         assert (tmp_path / name).stat().st_size > 1000
     commands = output.out.split("next:\n")[1].strip().splitlines()
-    assert len(commands) == 3
+    assert [command.split()[1] for command in commands] == ["search", "front", "retrain", "export", "dashboard"]
     assert all(command.strip().startswith("optnas ") for command in commands)
 
     # --trials is a total, and what is not given is what the study was made with.
@@ -394,6 +395,14 @@ def test_bench_samplers_refuses_bad_input(table, refused, tmp_path, arguments, w
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "plain.csv").write_text("a,error,macs\n1,2,3\n")
     assert words in refused(*table, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"), [(168064, "168064"), (0.0790088, "0.0791"), (1.2345, "1.24"), (1234.5, "1240"), (0.5, "0.5")]
+)
+def test_a_proposed_budget_is_readable_and_met(value, limit):
+    assert _just_above(value) == limit
+    assert float(limit) >= value
 
 
 @pytest.mark.parametrize("name", ["[/red]x", "a b/c", "$x$", "it's"])

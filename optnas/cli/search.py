@@ -9,6 +9,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from decimal import ROUND_CEILING, Decimal
+from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +96,23 @@ def _next_commands(settings: Settings, members: Sequence[Network], trained: int)
     study = f"--study {shlex.quote(settings.study_name)}"
     cost = next((name for name in settings.objectives if name != "error"), "macs")
     middle = members[len(members) // 2] if members else None
-    budget = f' --budget "{cost}<={middle.costs[cost]}"' if middle is not None else ""
+    budget = f' --budget "{cost}<={_just_above(middle.costs[cost])}"' if middle is not None else ""
     trials = (settings.limit or trained) * 2
     commands = [
         f"optnas search {study} --trials {trials}{where}    # go on, to {trials} in all",
         f"optnas front {study}{where}{budget}    # the best under a budget",
+        f"optnas retrain {study}{where}{budget}    # train the best of it properly, several seeds",
+        f"optnas export {study}{where} --out deploy    # files for phones, checked",
         f"optnas dashboard{where}    # every trial in a browser",
     ]
     if settings.evaluator == "one-shot":
         commands.append(f"optnas supernet-audit {study}{where}    # whether shared weights can be trusted here")
     return commands
+
+
+def _just_above(value: float) -> str:
+    """A limit that a person can read and that the value meets: three figures, rounded up."""
+    if value == int(value):
+        return str(int(value))
+    step = Decimal(1).scaleb(floor(log10(value)) - 2)
+    return f"{(Decimal(value) / step).to_integral_value(ROUND_CEILING) * step:f}"
