@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,8 @@ __all__ = ["DeviceFailed", "measure_remote", "remote_fingerprint", "remote_refer
 
 _FILE = "{file}"
 _ROUNDS = 2
-_TIMEOUT_SECONDS = 600
+_TIMEOUT_SECONDS = 120
+_PAUSES_SECONDS = (1.0, 5.0)
 
 
 class DeviceFailed(UsageError):
@@ -112,25 +117,52 @@ def _reference_file(runtime: FileRuntime) -> bytes:
 
 
 def _ask(command: str, file: bytes, suffix: str) -> float:
+    """Milliseconds; a phone that does not answer once may the next time."""
+    for pause in (*_PAUSES_SECONDS, None):
+        try:
+            return _ask_once(command, file, suffix)
+        except _NoTime:
+            if pause is None:
+                raise
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _ask_once(command: str, file: bytes, suffix: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"network{suffix}")
         path.write_bytes(file)
         quoted = shlex.quote(str(path))
-        line = command.replace(_FILE, quoted) if _FILE in command else f"{command} {quoted}"
-        try:
-            ended = subprocess.run(
-                line, shell=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            raise _NoTime(f"expected milliseconds within {_TIMEOUT_SECONDS} s, got nothing") from None
-    said = _last_line(ended.stdout)
-    if ended.returncode:
-        why = _last_line(ended.stderr) or said or "without a word"
-        raise _NoTime(f"expected milliseconds, it ended with status {ended.returncode}: {why}")
+        status, output, trouble = _shell(command.replace(_FILE, quoted) if _FILE in command else f"{command} {quoted}")
+    said = _last_line(output)
+    if status:
+        why = _last_line(trouble) or said or "without a word"
+        raise _NoTime(f"expected milliseconds, it ended with status {status}: {why}")
     milliseconds = _number(said)
     if not (math.isfinite(milliseconds) and milliseconds > 0):
         raise _NoTime(f"expected milliseconds above 0 as its last line, got {said!r}")
     return milliseconds
+
+
+def _shell(line: str) -> tuple[int, bytes, bytes]:
+    """Status, output and trouble of a command, with none of its processes left behind if it takes too long."""
+    # Files, not pipes: a server that the command leaves running, as adb does, would hold a pipe open for ever.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as trouble:
+        process = subprocess.Popen(
+            line, shell=True, stdin=subprocess.DEVNULL, stdout=output, stderr=trouble, start_new_session=True
+        )
+        try:
+            status = process.wait(_TIMEOUT_SECONDS)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise _NoTime(f"expected milliseconds within {_TIMEOUT_SECONDS} s, got nothing") from None
+        for file in (output, trouble):
+            file.seek(0)
+        return status, output.read(), trouble.read()
 
 
 def _number(text: str) -> float:

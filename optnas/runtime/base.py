@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from optnas.errors import UsageError
+from optnas.errors import UsageError, first_line
 from optnas.runtime.probe import one_input
 
 __all__ = ["ExportFailed", "FileRuntime", "Floats", "Run", "Runtime"]
@@ -66,26 +68,24 @@ class FileRuntime(Runtime):
     """
 
     device = "cpu"
-    packages: tuple[str, ...]
-    """What has to be installed; the version is that of the first."""
+    modules: tuple[str, ...]
+    """What has to be installed; the version is that of the first. Several packages may bring it (onnxruntime-gpu)."""
     format: str
     """The word for its files: "onnx"."""
     suffix: str
     """The ending of its files: ".onnx"."""
 
     def __init__(self) -> None:
-        for package in self.packages:
-            try:
-                version(package)
-            except PackageNotFoundError:
+        for module in self.modules:
+            if find_spec(module) is None:
                 raise UsageError(
-                    f"runtime {self.name}: expected the package {package}, which is not installed: "
+                    f"runtime {self.name}: expected the package {module.replace('_', '-')}, which is not installed: "
                     f'pip install "optnas[deploy]"'
-                ) from None
+                )
 
     @property
     def version(self) -> str:
-        return version(self.packages[0])
+        return _version_of(self.modules[0])
 
     @abstractmethod
     def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
@@ -123,4 +123,13 @@ class FileRuntime(Runtime):
     def prepare(self, module: nn.Module, input_shape: Sequence[int]) -> Callable[[], object]:
         run = self.load(self.export(module, input_shape))
         image = one_input(module, input_shape).float().numpy()
+        try:
+            run(image)
+        except Exception as error:
+            raise ExportFailed(f"{self.name} cannot run this network: {first_line(error)}") from error
         return lambda: run(image)
+
+
+@cache
+def _version_of(module: str) -> str:
+    return version(next(iter(packages_distributions().get(module, [module]))))

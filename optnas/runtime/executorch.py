@@ -9,7 +9,7 @@ from torch import nn
 
 from optnas.errors import first_line
 from optnas.runtime.base import ExportFailed, FileRuntime, Floats, Run
-from optnas.runtime.probe import eval_copy, one_input
+from optnas.runtime.probe import float_copy
 from optnas.runtime.quiet import quiet
 
 __all__ = ["ExecuTorch"]
@@ -19,13 +19,13 @@ class ExecuTorch(FileRuntime):
     """ExecuTorch's XNNPACK backend, the one for the CPUs of phones (https://docs.pytorch.org/executorch)."""
 
     name = "executorch"
-    packages = ("executorch", "torchao")
+    modules = ("executorch", "torchao")
     format = "executorch"
     suffix = ".pte"
     seconds = 0.25
 
     def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
-        network, image = eval_copy(module), one_input(module, input_shape)
+        network, image = float_copy(module, input_shape)
         try:
             with quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
                 return self._lower(torch.export.export(network, (image,)))
@@ -33,7 +33,7 @@ class ExecuTorch(FileRuntime):
             raise ExportFailed(f"ExecuTorch cannot take this network: {first_line(error)}") from error
 
     def quantise(self, module: nn.Module, input_shape: Sequence[int], inputs: torch.Tensor) -> bytes:
-        network, image = eval_copy(module), one_input(module, input_shape)
+        network, image = float_copy(module, input_shape)
         try:
             with quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
                 return self._lower(torch.export.export(_quantised(network, image, inputs), (image,)))

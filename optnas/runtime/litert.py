@@ -15,7 +15,7 @@ from torch import nn
 
 from optnas.errors import first_line
 from optnas.runtime.base import ExportFailed, FileRuntime, Floats, Run
-from optnas.runtime.probe import eval_copy, one_input
+from optnas.runtime.probe import float_copy
 from optnas.runtime.quiet import quiet
 
 __all__ = ["LiteRT"]
@@ -27,13 +27,13 @@ class LiteRT(FileRuntime):
     """LiteRT with XNNPACK on one thread of the CPU (https://ai.google.dev/edge/litert)."""
 
     name = "litert"
-    packages = ("ai-edge-litert", "litert-torch")
+    modules = ("ai_edge_litert", "litert_torch")
     format = "litert"
     suffix = ".tflite"
     seconds = 0.25
 
     def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
-        network, image = eval_copy(module), one_input(module, input_shape)
+        network, image = float_copy(module, input_shape)
         # Its libraries tell their makers what they do, in the middle of our lines.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         try:

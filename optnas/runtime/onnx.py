@@ -13,7 +13,7 @@ from torch import nn
 
 from optnas.errors import first_line
 from optnas.runtime.base import ExportFailed, FileRuntime, Floats, Run
-from optnas.runtime.probe import eval_copy, one_input
+from optnas.runtime.probe import float_copy
 from optnas.runtime.quiet import quiet
 
 __all__ = ["OnnxRuntime"]
@@ -23,13 +23,13 @@ class OnnxRuntime(FileRuntime):
     """ONNX Runtime on one thread of the CPU (https://onnxruntime.ai)."""
 
     name = "onnxruntime"
-    packages = ("onnxruntime", "onnx")
+    modules = ("onnxruntime", "onnx")
     format = "onnx"
     suffix = ".onnx"
     seconds = 0.25
 
     def export(self, module: nn.Module, input_shape: Sequence[int]) -> bytes:
-        network, image = eval_copy(module), one_input(module, input_shape)
+        network, image = float_copy(module, input_shape)
         try:
             with quiet(), _no_log(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
                 # The exporter by tracing, though deprecated: 0.1 s where the newer one takes 2 to 3 s.

@@ -27,6 +27,11 @@ def eval_copy(module: nn.Module, device: str = "cpu") -> nn.Module:
     return copy
 
 
+def float_copy(module: nn.Module, input_shape: Sequence[int]) -> tuple[nn.Module, torch.Tensor]:
+    """What is exported, in 32-bit floats whatever the module's own, and an input for it; raises as `one_input`."""
+    return eval_copy(module).float(), one_input(module, input_shape).float()
+
+
 def one_input(module: nn.Module, input_shape: Sequence[int], device: str = "cpu") -> torch.Tensor:
     """A fixed random batch of one in the module's own floating type, drawn without the global generator.
 

@@ -13,7 +13,7 @@ import optuna
 from optuna import Study
 from optuna.storages import BaseStorage
 
-from optnas.cost import USUAL
+from optnas.cost import USUAL, Prices
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE, Objective
 from optnas.prune import DominancePruner, Pruner, make_pruner
@@ -59,8 +59,8 @@ def reopen(name: str | None, storage: str, **given: Any) -> Reopened:
     if before.get("request") is None:
         raise UsageError(f"study {study.study_name!r} was not made by optnas search")
     settings = settings_from({"storage": storage, **given}, before["request"])
-    objective = make_objective(settings, before)
-    now, then = identity_of(settings, objective), dict(attribute(study, "settings") or {})
+    objective = make_objective(settings, before, timed=False)
+    now, then = _learned(settings, objective), dict(attribute(study, "settings") or {})
     different = [phrase for key in ("task", "space") for phrase in differences(then.get(key, {}), now[key], f"{key}.")]
     if different:
         raise UsageError(f"study {study.study_name!r} was made with other images or networks ({'; '.join(different)})")
@@ -75,20 +75,25 @@ def attributes_before(storage: BaseStorage, name: str) -> Mapping[str, Any]:
     return {key.removeprefix(ATTRIBUTE): value for key, value in attributes.items() if key.startswith(ATTRIBUTE)}
 
 
-def make_objective(settings: Settings, before: Mapping[str, Any]) -> Objective:
+def make_objective(settings: Settings, before: Mapping[str, Any], *, timed: bool = True) -> Objective:
     """The objective of a study.
 
     Args:
         settings: Those of the study.
         before: What the study keeps, see `attributes_before`.
+        timed: Whether latency will be measured; if not, what measured it may be gone.
 
     Raises:
         UsageError: If the space, the data or the runtime cannot be used, or a device does not answer.
     """
     space = load_space(settings.space) if isinstance(settings.space, str) else settings.space
-    prices = settings.prices
-    if settings.times_latency:
-        prices = replace(prices, reference_ms=before.get("reference_ms")).calibrated()
+    reference_ms = before.get("reference_ms")
+    if not timed:
+        prices = Prices(settings.runtime or "eager", reference_ms=reference_ms, command=settings.device_command)
+    else:
+        prices = settings.prices
+    if timed and settings.times_latency:
+        prices = replace(prices, reference_ms=reference_ms).calibrated()
     return Objective(
         space,
         settings.task,
@@ -112,15 +117,24 @@ def _pruner(settings: Settings) -> Pruner:
 def identity_of(settings: Settings, objective: Objective) -> dict[str, Any]:
     """What makes trials comparable: a study goes on only with the same."""
     identity = {
-        "task": objective.task.describe(),
-        "space": {"name": space_name(settings.space), "digest": _space_digest(objective)},
+        **_learned(settings, objective),
         "objectives": list(objective.objectives),
         "constraints": sorted(map(str, objective.constraints)),
         "seed": objective.seed,
     }
+    if "size_bytes" in (*objective.objectives, *(constraint.cost for constraint in objective.constraints)):
+        identity["size_bytes"] = "as deployed"  # before, all buffers were counted
     if "latency_ms" in objective.costs:
         identity["device"] = objective.prices.fingerprint()
     return identity
+
+
+def _learned(settings: Settings, objective: Objective) -> dict[str, Any]:
+    """The images and the networks."""
+    return {
+        "task": objective.task.describe(),
+        "space": {"name": space_name(settings.space), "digest": _space_digest(objective)},
+    }
 
 
 def _space_digest(objective: Objective) -> str:

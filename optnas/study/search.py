@@ -77,6 +77,8 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # What can be known to be wrong is refused before a file is made.
     settings = settings_from(given)
+    if settings.times_latency:
+        settings.prices  # noqa: B018
     clock = after(settings.seconds) if settings.seconds else never
     name = settings.study_name
     storage = open_storage(settings.storage)
@@ -106,11 +108,16 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
             identity_of(settings, objective),
             sampler,
         )
-        known = {"request": settings.plain(), "reference_ms": objective.prices.reference_ms, "reference": reference}
+        request = settings.plain()
+        known = {"request": request, "reference_ms": objective.prices.reference_ms, "reference": reference}
         for key, value in known.items():
             # One by one: an earlier run may have been killed between two of them.
             if key not in before:
                 study.set_user_attr(ATTRIBUTE + key, value)
+        kept, table = before.get("request"), request["latency_table"]
+        if kept is not None and kept.get("latency_table") != table:
+            # The same table elsewhere: the next call looks for it there.
+            study.set_user_attr(ATTRIBUTE + "request", {**kept, "latency_table": table})
         _keep_sampler(study, settings)
         with closing(make_executor(settings)) as executor:
             watcher.start(study, settings)

@@ -30,6 +30,12 @@ EVALUATORS = ("training", "one-shot")
 #: No sampler of a study, but a search that fills one with trials.
 GRADIENT = "gradient"
 _TRIALS = 40
+_INSTEAD = {
+    "latency_table": ("runtime", "device_command"),
+    "runtime": ("latency_table",),
+    "device_command": ("latency_table",),
+}
+"""What takes the place of which: where it is given, the study's own is not blamed on the one who gave it."""
 #: Not every setting is one of the study: how far to go and on how many processes is said anew by each call.
 _OF_THE_CALL = ("trials", "time", "until_stagnant", "workers", "storage")
 
@@ -175,7 +181,7 @@ class Settings:
             return Prices(table.runtime, table=table)
         runtime = self.runtime or default_runtime()
         make_runtime(runtime)
-        return Prices(runtime, command=self.device_command)
+        return Prices(runtime, command=self.device_command and _absolute_command(self.device_command))
 
     @property
     def budget(self) -> tuple[Constraint, ...]:
@@ -234,6 +240,8 @@ class Settings:
             values["latency_table"] = str(Path(self.latency_table).resolve())
         else:
             values["runtime"] = self.prices.runtime if self.times_latency else None
+        if self.device_command is not None:
+            values["device_command"] = _absolute_command(self.device_command)
         values["data"] = _absolute(self.data)
         values["data_root"] = str(Path(self.data_root).resolve())
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
@@ -257,6 +265,9 @@ def settings_from(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
             close = get_close_matches(name, known, 1)
             raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
     kept = {k: v for k, v in (stored or {}).items() if k in known and k not in _OF_THE_CALL}
+    for name, others in _INSTEAD.items():
+        if given.get(name) is not None:
+            kept = {k: v for k, v in kept.items() if k not in others}
     merged = kept | {name: value for name, value in given.items() if value is not None}
     for name in ("objectives", "constraints", "tune"):
         if isinstance(merged.get(name), str):
@@ -286,3 +297,9 @@ def explanations() -> dict[str, str]:
 def _absolute(data: str) -> str:
     kind, _, folder = data.partition(":")
     return f"{kind}:{Path(folder).resolve()}" if folder else data
+
+
+def _absolute_command(command: str) -> str:
+    """The command with the path of its script absolute, if it names one here: a study goes on from any folder."""
+    word, space, rest = command.strip().partition(" ")
+    return f"{Path(word).resolve()}{space}{rest}" if "/" in word and Path(word).exists() else command

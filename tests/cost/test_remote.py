@@ -2,6 +2,7 @@
 
 import stat
 import sys
+import time
 
 import pytest
 from torch import nn
@@ -16,6 +17,11 @@ SMALL = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144
 SHAPE = (3, 8, 8)
 
 pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr("optnas.cost.remote._PAUSES_SECONDS", (0.0, 0.0))
 
 
 @pytest.fixture
@@ -87,6 +93,31 @@ def test_a_network_that_the_device_does_not_run_is_not_the_devices_fault(device)
     with pytest.raises(RuntimeError, match=r"the device does not run this network: .*no such operator") as raised:
         measure_remote(command, "onnxruntime", SMALL, SHAPE)
     assert not isinstance(raised.value, DeviceFailed)
+
+
+def test_a_call_that_fails_once_is_made_again(device):
+    command = device(
+        "import os\ncalls = int(open(log).read()) if os.path.exists(log) else 0\n"
+        "open(log, 'w').write(str(calls + 1))\nsys.exit('protocol fault') if calls % 3 == 1 else print(2)"
+    )
+    assert measure_remote(command, "onnxruntime", SMALL, SHAPE).latency_ms == pytest.approx(2)
+
+
+def test_what_the_command_leaves_running_is_not_waited_for(device):
+    # A server in the background that holds standard output, as adb leaves one.
+    command = device("import subprocess\nsubprocess.Popen(['sleep', '30'])\nprint(4)")
+    began = time.monotonic()
+    assert measure_remote(command, "onnxruntime", SMALL, SHAPE).latency_ms == pytest.approx(4)
+    assert time.monotonic() - began < 25
+
+
+def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path, monkeypatch):
+    monkeypatch.setattr("optnas.cost.remote._TIMEOUT_SECONDS", 0.5)
+    mark = tmp_path / "still-here"
+    with pytest.raises(DeviceFailed, match=r"expected milliseconds within 0\.5 s, got nothing"):
+        measure_remote(f"(sleep 2; touch {mark}) & wait; true", "onnxruntime", SMALL, SHAPE)
+    time.sleep(2)
+    assert not mark.exists()
 
 
 def test_a_runtime_without_files_is_refused():

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 from torch import nn
 
 import optnas
-from optnas.runtime import default_runtime
+from optnas.runtime import default_runtime, make_runtime
 from optnas.study import is_trained
 from optnas.study.settings import Settings
 
@@ -94,3 +94,44 @@ def test_a_device_that_goes_away_stops_the_search_and_nothing_is_lost(tmp_path):
     phone.write_text("import os, sys\nprint(os.path.getsize(sys.argv[1]) / 1000)\n")
     again = optnas.search(trials=4, **given)
     assert [trial.state for trial in again.study.trials] == [TrialState.COMPLETE] * 4
+
+
+def test_a_script_is_found_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    script = tmp_path / "here" / "phone.sh"
+    script.write_text("#!/bin/sh\nwc -c < $1\n")
+    script.chmod(0o755)
+    given = {"space": space, **QUICK, **LATENCY, "storage": f"sqlite:///{tmp_path}/a.db"}
+    optnas.search(trials=1, device_command="./phone.sh {file}", **given)
+    monkeypatch.chdir(tmp_path)
+    result = optnas.search(trials=2, study="digits", space=space, storage=f"sqlite:///{tmp_path}/a.db")
+    assert result.settings.device_command == f"{script} {{file}}"
+    assert sum(map(is_trained, result.study.trials)) == 2
+
+
+def test_what_comes_after_a_search_needs_not_what_timed_it(monkeypatch):
+    optnas.search(space="mobile", trials=1, **LATENCY, **QUICK)
+    make_runtime.cache_clear()
+    monkeypatch.setattr("optnas.runtime.base.find_spec", lambda module: None)
+    result = optnas.load("digits", "sqlite:///a.db")
+    assert result.front[0].costs["latency_ms"] > 0
+    with pytest.raises(optnas.UsageError, match="runtime onnxruntime: expected the package onnxruntime"):
+        optnas.search(trials=2, study="digits", storage="sqlite:///a.db")
+    make_runtime.cache_clear()
+
+
+def test_sizes_of_another_definition_do_not_mix():
+    given = {"space": space, "objectives": ("error", "size_bytes"), "storage": "sqlite:///a.db", **QUICK}
+    study = optnas.search(trials=1, **given).study
+    before = dict(study.user_attrs["optnas:settings"])
+    assert before.pop("size_bytes") == "as deployed"
+    study.set_user_attr("optnas:settings", before)
+    with pytest.raises(optnas.UsageError, match="size_bytes: None in the study, as deployed now"):
+        optnas.search(trials=2, **given)
+
+
+def test_what_is_wrong_is_said_before_a_file_is_made(tmp_path):
+    with pytest.raises(optnas.UsageError, match=r"nothing\.json"):
+        optnas.search(latency_table="nothing.json", **LATENCY)
+    assert not list(tmp_path.iterdir())
