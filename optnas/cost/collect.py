@@ -181,7 +181,7 @@ class _Finder:
                 return
             self._seen.add((known.name, input_shape))
         name = digest_of(module, input_shape)
-        if name in self.found:
+        if name is None or name in self.found:  # what has no name cannot be looked up
             return
         images, counter = torch.empty(1, *input_shape, device="meta"), self._memory._counter
         counter.macs = 0
@@ -199,7 +199,7 @@ def _noted(calls: list[Any], part: nn.Module, forward: Callable[..., Any], *args
 def _parts(module: nn.Module, is_root: bool = True) -> Iterator[nn.Module]:
     children = list(module.children())
     inside = any(CHOSEN in part.__dict__ for child in children for part in child.modules())
-    if not (inside or (is_root and children)):
+    if not (inside or (children and (is_root or digest_of(module, ()) is None))):
         yield module
         return
     for child in children:

@@ -100,12 +100,15 @@ class LatencyTable:
             features: Of the block at this shape.
 
         Raises:
-            UnknownBlock: If it is not known and too few of its kind are, or it is too far from those.
+            UnknownBlock: If it is not known and too few of its kind are, or it is too far from those, or a setting
+                of it cannot be compared.
         """
-        known = self.blocks.get(digest_of(module, input_shape))
+        kind, name = kind_of(module), digest_of(module, input_shape)
+        if name is None:
+            raise UnknownBlock(f"latency table: expected blocks whose settings can be compared, got {kind}")
+        known = self.blocks.get(name)
         if known is not None:
             return known.time_ns
-        kind = kind_of(module)
         model = self._models.get(kind)
         estimate = None if model is None else model(features)
         if estimate is None:

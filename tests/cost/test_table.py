@@ -1,10 +1,12 @@
 import json
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from optuna.trial import BaseTrial
 from torch import nn
 
@@ -181,3 +183,26 @@ def test_a_space_that_does_not_work_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(collecting, "_QUIET", 30)
     with pytest.raises(UsageError, match="none of 20 random networks of the space works: no such layer"):
         find_blocks(broken, SHAPE)
+
+
+class Locked(nn.Module):
+    """A block with a setting that cannot be compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lock = nn.Conv2d(3, 3, 1), threading.Lock()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+def test_a_block_that_cannot_be_named_is_taken_apart() -> None:
+    def build(trial: BaseTrial) -> nn.Module:
+        return nn.Sequential(Locked(), choose(trial, "op", {"conv": partial(nn.Conv2d, 3, 3, 3)}))
+
+    assert sorted(block.kind for block in find_blocks(build, SHAPE).values()) == ["Conv2d", "Conv2d"]
+
+
+def test_a_block_that_cannot_be_named_has_no_time(table: LatencyTable) -> None:
+    with pytest.raises(UnknownBlock, match="expected blocks whose settings can be compared, got Locked"):
+        table.time_ns(Locked(), SHAPE, (1, 1, 1, 1))
