@@ -108,7 +108,7 @@ def test_a_table_takes_the_place_of_timing() -> None:
 
 
 def shown(shape: tuple[int, int, int], classes: int = 10, tau: float = 0.9, space: str = "mobile") -> LatencyTable:
-    return LatencyTable(space, shape, classes, "eager", {}, 1.0, 0.0, 1.0, {}, 0, TableError(30, 0.1, 0.2, tau))
+    return LatencyTable(space, shape, classes, "eager", {}, 1.0, 0.0, 1.0, {}, 1, TableError(30, 0.1, 0.2, tau))
 
 
 @pytest.mark.parametrize(
