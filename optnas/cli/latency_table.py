@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,17 @@ from optnas.cli.command import Parser, add_command
 from optnas.cli.profile import shape_of
 from optnas.cost import LatencyTable, Prices, load_table
 from optnas.cost.collect import build_table
+from optnas.cost.kept import KeptBlocks
 from optnas.errors import UsageError
 from optnas.runtime import default_runtime, make_runtime
 from optnas.space import bind_space, load_space
 
 __all__ = ["add"]
+
+#: Blocks after which it is said how long the rest will take.
+_FIRST = 10
+#: Kendall's tau below which a table is not fit to search by.
+_TAU = 0.7
 
 
 def add(commands: Any) -> None:
@@ -51,7 +61,9 @@ def _build(given: argparse.Namespace) -> int:
     shape, runtime = shape_of(given.input), given.runtime or default_runtime()
     make_runtime(runtime)
     build = bind_space(load_space(given.space), shape, given.classes)
-    with Console(stderr=True).status("") as status:
+    kept, said = KeptBlocks(out.with_name(f"{out.name}.partial")), Console(stderr=True, highlight=False, markup=False)
+    with said.status("") as status:
+        progress = _Progress(partial(said.print, soft_wrap=True), status.update)
         table = build_table(
             build,
             shape,
@@ -60,14 +72,58 @@ def _build(given: argparse.Namespace) -> int:
             classes=given.classes,
             blocks=given.blocks,
             seed=given.seed,
-            on_step=lambda what, done, of: status.update(f"{what}: {done} of {of}"),
+            kept=kept,
+            on_step=progress,
         )
     table.save(out)
+    kept.remove()
     _print(table)
-    Console(highlight=False, markup=False).print(
-        f"\nnext:\n  optnas search --objectives error,latency_ms --latency-table {given.out}", soft_wrap=True
-    )
+    Console(highlight=False, markup=False).print(f"\nnext:\n  {_next_command(table, given.out)}", soft_wrap=True)
     return 0
+
+
+class _Progress:
+    """Shows how far a build is, and says once how long the rest will take."""
+
+    def __init__(self, say: Callable[[str], None], show: Callable[[str], None]) -> None:
+        self._say, self._show = say, show
+        self._began: tuple[int, float] | None = None
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        left = ""
+        if what == "blocks timed":
+            if self._began is None:
+                self._began = done, time.monotonic()
+                if done:
+                    self._say(f"{done} of {of} blocks were timed before")
+            before, then = self._began
+            if done - before >= _FIRST:
+                left = f", about {_duration((time.monotonic() - then) / (done - before) * (of - done))} more"
+            if done - before == _FIRST and done < of:
+                self._say(f"timing {of} blocks{left}, then whole networks; what is timed is kept if this is stopped")
+        self._show(f"{what}: {done} of {of}{left}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _next_command(table: LatencyTable, file: str) -> str:
+    """A search for which the table was made, with the data set of optnas that has such images."""
+    channels, height, width = table.input_shape
+    data, side = "imagefolder:DIR", 0
+    if table.classes == 10 and channels == 1:
+        data, side = ("digits", 8) if height == 8 else ("fashion-mnist", 28)
+    elif table.classes == 10 and channels == 3:
+        data, side = "cifar10", 32
+    search = f"optnas search --space {shlex.quote(table.space)}"
+    rest = f"--objectives error,latency_ms --latency-table {shlex.quote(file)}"
+    shape = f"{channels}x{height}x{width}"
+    if height != width or (channels == 1 and not side) or channels not in (1, 3):
+        return f"{search} {rest}    # with --data of images of {shape} in {table.classes} classes"
+    size = "" if height == side else f" --image-size {height}"
+    note = "" if side else f"    # a folder for each of {table.classes} classes"
+    return f"{search} --data {data}{size} {rest}{note}"
 
 
 def _show(given: argparse.Namespace) -> int:
@@ -95,3 +151,9 @@ def _print(table: LatencyTable) -> None:
         f"on {error.networks} networks not used otherwise",
     ):
         console.print(line, soft_wrap=True)
+    if not error.kendall_tau >= _TAU:  # nan, of networks that all take the same, is not either
+        console.print(
+            f"beware:  the table does not order networks well (Kendall's tau is below {_TAU}): a search by it may "
+            "miss the fastest ones; a search without a table times each network",
+            soft_wrap=True,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,8 +17,10 @@ from torch import nn
 
 from optnas.cost.blocks import _BLOCK, _Memory, foretell_ms
 from optnas.cost.identity import digest_of, kind_of
+from optnas.cost.kept import KeptBlocks
 from optnas.cost.price import Prices
-from optnas.cost.table import Features, LatencyTable, TableError, TimedBlock, UnknownBlock
+from optnas.cost.remote import DeviceFailed
+from optnas.cost.table import Features, LatencyTable, TableError, TimedBlock, UnknownBlock, within_reach
 from optnas.errors import UsageError, first_line
 from optnas.space import CHOSEN, Build, RandomTrial
 from optnas.space.graph import fixed_seed
@@ -56,6 +58,7 @@ def build_table(
     classes: int = 10,
     blocks: int | None = None,
     seed: int = 0,
+    kept: KeptBlocks | None = None,
     on_step: Callable[[str, int, int], None] = lambda what, done, of: None,
 ) -> LatencyTable:
     """Time the blocks of a space, each alone beyond an empty network, and judge the sum on whole networks.
@@ -68,28 +71,21 @@ def build_table(
         classes: The outputs of the classifier.
         blocks: The most that are timed, spread over kinds and sizes; the others are estimated. None times all.
         seed: Of the draws.
-        on_step: Told what is done, how many are and of how many.
+        kept: Blocks that are not timed again, and where those are kept that are; it is left to the caller to remove.
+        on_step: Told what is done, how many are and of how many. The first of "blocks timed" tells of kept ones.
 
     Raises:
-        UsageError: If no network of the space works, or no block can be timed.
+        UsageError: If no network of the space works, no block can be timed, `blocks` are too few to estimate the
+            others, or networks do not take longer for longer blocks.
         DeviceFailed: If the device does not answer.
     """
-    prices = prices.calibrated()
+    kept = kept or KeptBlocks(None)
+    prices = kept.open(prices)
     found = find_blocks(build, input_shape, seed, lambda known: on_step("blocks found", known, known))
     picked = _spread(found, blocks)
-    briefly = replace(prices, seconds=_SECONDS)
-    empty_ms = briefly.latency(nn.Identity(), input_shape).latency_ms
-    timed: dict[str, TimedBlock] = {}
-    for done, (name, block) in enumerate(picked.items(), 1):
-        try:
-            beyond_ms = briefly.latency(block.real(), block.input_shape).latency_ms - empty_ms
-        except RuntimeError:
-            continue  # networks with it do not work there either, which is said when one is built
-        time_ns = max(0, round(beyond_ms * 1e6))
-        timed[name] = TimedBlock(block.kind, block.input_shape, block.features, time_ns)
-        on_step("blocks timed", done, len(picked))
+    timed, problem = _timed(picked, input_shape, prices, kept, partial(on_step, "blocks timed"))
     if not timed:
-        raise UsageError(f"latency table: expected blocks that {prices.runtime} can time, got none")
+        raise UsageError(f"latency table: expected blocks that {prices.runtime} can time, got none: {problem}")
     table = LatencyTable(
         space=space,
         input_shape=input_shape,
@@ -104,6 +100,34 @@ def build_table(
         error=TableError(0, 0.0, 0.0, 0.0),
     )
     return _judged(table, build, prices, seed, partial(on_step, "networks timed"))
+
+
+def _timed(
+    picked: Mapping[str, Found],
+    input_shape: tuple[int, int, int],
+    prices: Prices,
+    kept: KeptBlocks,
+    on_step: Callable[[int, int], None],
+) -> tuple[dict[str, TimedBlock], str]:
+    """Those blocks that can be timed, by digest, and why the first of the others cannot."""
+    briefly, problem = replace(prices, seconds=_SECONDS), ""
+    missing = [name for name in picked if name not in kept.blocks]
+    before = len(picked) - len(missing)
+    on_step(before, len(picked))
+    empty_ms = briefly.latency(nn.Identity(), input_shape).latency_ms
+    for done, name in enumerate(missing, before + 1):
+        block = picked[name]
+        try:
+            beyond_ms = briefly.latency(block.real(), block.input_shape).latency_ms - empty_ms
+        except DeviceFailed:
+            raise
+        except Exception as error:  # networks with it do not work there either, which is said when one is built
+            problem = problem or f"{block.kind}: {first_line(error)}"
+        else:
+            time_ns = max(0, round(beyond_ms * 1e6))
+            kept.add(name, TimedBlock(block.kind, block.input_shape, block.features, time_ns))
+        on_step(done, len(picked))
+    return {name: kept.blocks[name] for name in picked if name in kept.blocks}, problem
 
 
 def find_blocks(
@@ -181,7 +205,7 @@ class _Finder:
                 return
             self._seen.add((known.name, input_shape))
         name = digest_of(module, input_shape)
-        if name in self.found:
+        if name is None or name in self.found:  # what has no name cannot be looked up
             return
         images, counter = torch.empty(1, *input_shape, device="meta"), self._memory._counter
         counter.macs = 0
@@ -199,7 +223,7 @@ def _noted(calls: list[Any], part: nn.Module, forward: Callable[..., Any], *args
 def _parts(module: nn.Module, is_root: bool = True) -> Iterator[nn.Module]:
     children = list(module.children())
     inside = any(CHOSEN in part.__dict__ for child in children for part in child.modules())
-    if not (inside or (is_root and children)):
+    if not (inside or (children and (is_root or digest_of(module, ()) is None))):
         yield module
         return
     for child in children:
@@ -227,13 +251,43 @@ def _values(tensor: torch.Tensor | None, generator: torch.Generator) -> Any:
 
 
 def _spread(found: Mapping[str, Found], most: int | None) -> dict[str, Found]:
-    """All outside `choose`, which most networks have, and options spread evenly over kinds and multiply-adds."""
-    options = sorted((name for name in found if found[name].chosen), key=lambda n: (found[n].kind, found[n].features))
-    others = [name for name in found if not found[name].chosen]
-    room = len(options) if most is None else max(0, min(len(options), most - len(others)))
-    places = sorted({round(place) for place in np.linspace(0, len(options) - 1, room)})
-    names = [*others, *(options[place] for place in places)]
-    return {name: found[name] for name in (names if most is None else names[:most])}
+    """Enough of each kind to estimate the others, then those outside `choose`, which most networks have, then options.
+
+    All are spread evenly over kinds and multiply-adds. Raises `UsageError` if so many are not enough.
+    """
+    if most is None or most >= len(found):
+        return dict(found)
+    kinds: dict[str, list[str]] = {}
+    for name in sorted(found, key=lambda n: (found[n].kind, found[n].features)):
+        kinds.setdefault(found[name].kind, []).append(name)
+    needed = {kind: _enough(found, names) for kind, names in kinds.items()}
+    picked = dict.fromkeys(name for names in needed.values() for name in names)
+    if len(picked) > most:
+        each = ", ".join(f"{len(needed[kind])} of {len(names)} {kind}" for kind, names in kinds.items())
+        raise UsageError(
+            f"latency table: expected at least {len(picked)} blocks to estimate the other {len(found) - len(picked)} "
+            f"from, got {most}; it takes {each}"
+        )
+    for chosen in (False, True):
+        rest = [name for names in kinds.values() for name in names if name not in picked]
+        rest = [name for name in rest if found[name].chosen == chosen]
+        picked |= dict.fromkeys(_evenly(rest, most - len(picked)))
+    return {name: found[name] for name in picked}
+
+
+def _enough(found: Mapping[str, Found], names: Sequence[str]) -> list[str]:
+    """The fewest of blocks of one kind, spread evenly, that the others can be estimated from."""
+    for many in range(1, len(names)):
+        picked = _evenly(names, many)
+        others = [found[name].features for name in set(names).difference(picked)]
+        if within_reach(others, [found[name].features for name in picked]):
+            return picked
+    return list(names)
+
+
+def _evenly(names: Sequence[str], many: int) -> list[str]:
+    places = np.linspace(0, len(names) - 1, min(many, len(names)))
+    return [names[place] for place in sorted({round(place) for place in places})]
 
 
 def _judged(
@@ -242,6 +296,7 @@ def _judged(
     """The same with scale and offset from some networks, and its error on others."""
     generator, seen = np.random.default_rng([seed, 1]), []
     rows: list[tuple[float, float]] = []
+    unknown = 0
     for _ in range(4 * (_CALIBRATION + _TEST)):
         trial = RandomTrial(generator)
         try:
@@ -252,23 +307,31 @@ def _judged(
             seen.append(trial.params)
             sum_ms = foretell_ms(table, network, table.input_shape)
             rows.append((sum_ms, prices.latency(network, table.input_shape).latency_ms))
-        except UnknownBlock:
-            raise UsageError(
-                f"latency table: expected enough timed blocks to estimate the other {table.untimed}, "
-                f"got {len(table.blocks)}"
-            ) from None
-        except UsageError:
+        except DeviceFailed:
             raise
+        except UnknownBlock:
+            unknown += 1  # a block of it could not be timed
+            continue
         except Exception:
             continue  # a network of the space that does not work
         on_step(len(rows), _CALIBRATION + _TEST)
         if len(rows) == _CALIBRATION + _TEST:
             break
+    if unknown > len(rows):
+        raise UsageError(
+            f"latency table: expected enough timed blocks to estimate the other {table.untimed}, "
+            f"got {len(table.blocks)}, by which {unknown} of {unknown + len(rows)} networks are not known"
+        )
     known = min(_CALIBRATION, len(rows) // 2)
     if known < 2:
         raise UsageError(f"latency table: expected at least 4 different networks to judge it by, got {len(rows)}")
     sums, times = np.array(rows).T
     offset_ms, scale = _line(sums[:known], times[:known])
+    if scale == 0:
+        raise UsageError(
+            f"latency table: expected networks of slower blocks to be slower, got no such thing among {known}: by a "
+            "sum of blocks all would take the same; time them one by one in a search without a table"
+        )
     foretold, timed = offset_ms + scale * sums[known:], times[known:]
     wrong = np.abs(foretold / timed - 1)
     tau = float(kendalltau(foretold, timed)[0])

@@ -11,6 +11,7 @@ from torch import nn
 
 from optnas.cost.constraint import Constraint
 from optnas.cost.price import Prices
+from optnas.cost.table import UnknownBlock
 from optnas.errors import UsageError
 from optnas.space import Build, RandomTrial
 from optnas.threads import one_thread
@@ -25,13 +26,15 @@ class Profile:
     samples: int
     """How many networks were drawn."""
     invalid: int
-    """How many of them could not be built or run."""
+    """How many of them could not be built or run, or are not known to a latency table."""
     costs: Mapping[str, Sequence[float]]
     """Each cost of the valid networks, in its unit."""
     share: float
     """How many of all networks meet the constraints, between 0 and 1."""
     problem: str = ""
-    """The traceback of the first network that could not be built or run."""
+    """The traceback of the first network that is invalid."""
+    unknown: int = 0
+    """How many of the invalid ones work, and hold a block that a latency table does not know."""
 
     def quantile(self, cost: str, at: float) -> float:
         """The value of a cost below which a share `at` of the networks lies."""
@@ -61,31 +64,36 @@ def profile(
         on_sample: Called after each network with how many are done.
 
     Raises:
-        UsageError: If every network fails, with the traceback of the first; or what the space itself refuses.
+        UsageError: If every network fails, with the traceback of the first; if more than half hold blocks that a
+            latency table does not know; or what the space itself refuses.
     """
     generator = np.random.default_rng(seed)
     names = list(dict.fromkeys([*costs, *(constraint.cost for constraint in constraints)]))
     table: dict[str, list[float]] = {name: [] for name in names}
-    problem, invalid, meeting = "", 0, 0
+    problem, meeting = "", 0
+    reasons: list[str] = []
+    unknown: list[str] = []
     for done in range(1, samples + 1):
         try:
             with one_thread():
                 measured = _measure(build(RandomTrial(generator)), input_shape, names, prices)
-        except UsageError:
-            raise
         except Exception as error:
-            invalid += 1
-            if not problem:
-                problem, first = traceback.format_exc(), error
-            if invalid == samples:
-                reason = f"{type(first).__name__}: {first}"
-                raise UsageError(f"none of {done} random networks of the space works: {reason}", problem) from None
+            if isinstance(error, UnknownBlock):
+                unknown.append(str(error))
+            elif isinstance(error, UsageError):
+                raise
+            reasons.append(f"{type(error).__name__}: {error}")
+            problem = problem or traceback.format_exc()
         else:
             for name in names:
                 table[name].append(measured[name])
             meeting += all(constraint.violation(measured) <= 0 for constraint in constraints)
         on_sample(done)
-    return Profile(samples, invalid, table, meeting / samples, problem)
+    if len(unknown) > samples / 2:
+        raise UsageError(f"{len(unknown)} of {samples} random networks cannot be foretold; the first: {unknown[0]}")
+    if len(reasons) == samples:
+        raise UsageError(f"none of {samples} random networks of the space works: {reasons[0]}", problem)
+    return Profile(samples, len(reasons), table, meeting / samples, problem, len(unknown))
 
 
 def _measure(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -21,7 +23,17 @@ from torch import nn
 from optnas.cost.identity import digest_of, kind_of
 from optnas.errors import UsageError
 
-__all__ = ["Features", "LatencyTable", "TableError", "TimedBlock", "UnknownBlock", "load_table"]
+__all__ = [
+    "Features",
+    "LatencyTable",
+    "TableError",
+    "TimedBlock",
+    "UnknownBlock",
+    "load_table",
+    "timed_block",
+    "within_reach",
+    "write_whole",
+]
 
 _FORMAT = "optnas latency table 1"
 #: Blocks of a kind that an estimate needs, and how far beyond them a block may be in each feature.
@@ -100,12 +112,15 @@ class LatencyTable:
             features: Of the block at this shape.
 
         Raises:
-            UnknownBlock: If it is not known and too few of its kind are, or it is too far from those.
+            UnknownBlock: If it is not known and too few of its kind are, or it is too far from those, or a setting
+                of it cannot be compared.
         """
-        known = self.blocks.get(digest_of(module, input_shape))
+        kind, name = kind_of(module), digest_of(module, input_shape)
+        if name is None:
+            raise UnknownBlock(f"latency table: expected blocks whose settings can be compared, got {kind}")
+        known = self.blocks.get(name)
         if known is not None:
             return known.time_ns
-        kind = kind_of(module)
         model = self._models.get(kind)
         estimate = None if model is None else model(features)
         if estimate is None:
@@ -124,6 +139,28 @@ class LatencyTable:
                 f"got {_by(input_shape)}"
             )
 
+    def check_study(self, space: str, input_shape: Sequence[int], classes: int) -> None:
+        """Refuse another space, images of another shape, or another number of classes.
+
+        A space is known by its module and function, wherever the module is; a table without a name takes any.
+
+        Raises:
+            UsageError: That says which of them differ.
+        """
+        pairs = [
+            (f"space {self.space}", f"space {space}", not self.space or _short(space) == _short(self.space)),
+            (
+                f"images of {_by(self.input_shape)}",
+                f"images of {_by(input_shape)}",
+                tuple(input_shape) == self.input_shape,
+            ),
+            (f"{self.classes} classes", f"{classes} classes", classes == self.classes),
+        ]
+        differing = [(then, now) for then, now, same in pairs if not same]
+        if differing:
+            then, now = (", ".join(words) for words in zip(*differing, strict=True))
+            raise UsageError(f"latency table: expected {then}, for which it was made, got {now}")
+
     @cached_property
     def digest(self) -> str:
         """A name of 16 hexadecimal digits for its content."""
@@ -131,7 +168,7 @@ class LatencyTable:
 
     def save(self, path: str | Path) -> None:
         """Write the file."""
-        Path(path).write_text(self._text() + "\n")
+        write_whole(Path(path), self._text() + "\n")
 
     def _text(self) -> str:
         return json.dumps({"format": _FORMAT, **asdict(self)}, sort_keys=True)
@@ -161,13 +198,10 @@ class _Estimate:
 
     def __call__(self, features: Features) -> int | None:
         """Nanoseconds; None where too little is known."""
-        if len(self._blocks) < _FEWEST:
+        if not within_reach([features], [block.features for block in self._blocks]):
             return None
         logs, weights, residuals = self._fitted
         here = np.log1p(np.array(features, dtype=float))
-        slack = np.log(_BEYOND)
-        if (here < logs.min(axis=0) - slack).any() or (here > logs.max(axis=0) + slack).any():
-            return None
         distances = np.abs(logs - here).sum(axis=1)
         near = np.argsort(distances, kind="stable")[:_FEWEST]
         shares = 1 / (distances[near] + 0.1)
@@ -175,31 +209,67 @@ class _Estimate:
         return round(float(np.exp(here @ weights[:-1] + weights[-1] + correction)))
 
 
+def within_reach(others: Sequence[Features], timed: Sequence[Features]) -> bool:
+    """Whether all the others can be estimated from timed blocks of their kind: enough of them, and not too far."""
+    if not others:
+        return True
+    if len(timed) < _FEWEST:
+        return False
+    logs, here = np.log1p(np.array(timed, dtype=float)), np.log1p(np.array(others, dtype=float))
+    slack = np.log(_BEYOND)
+    return not ((here < logs.min(axis=0) - slack).any() or (here > logs.max(axis=0) + slack).any())
+
+
 def load_table(path: str | Path) -> LatencyTable:
     """A table from its file.
 
     Raises:
-        UsageError: If there is no such file, or it is no table.
+        UsageError: If there is no such file, or it is no table, or one by which all networks take the same.
     """
     try:
         facts = json.loads(Path(path).read_text())
         if facts.pop("format") != _FORMAT:
             raise ValueError
         channels, height, width = facts.pop("input_shape")
-        blocks = {name: _block(block) for name, block in facts.pop("blocks").items()}
+        blocks = {name: timed_block(block) for name, block in facts.pop("blocks").items()}
         error = TableError(**facts.pop("error"))
+        if not facts["scale"] > 0:
+            raise UsageError(f"latency table {path}: expected a scale above 0, got {facts['scale']:g}; build it anew")
         return LatencyTable(input_shape=(channels, height, width), blocks=blocks, error=error, **facts)
     except OSError as error:
         raise UsageError(f"latency table {path}: cannot be read ({error.strerror})") from None
+    except UsageError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UsageError(
             f"latency table {path}: expected a file of optnas latency-table build, got something else"
         ) from None
 
 
-def _block(facts: Mapping[str, Any]) -> TimedBlock:
+def timed_block(facts: Mapping[str, Any]) -> TimedBlock:
+    """A block from plain values, as `dataclasses.asdict` gives them; more of them do no harm.
+
+    Raises:
+        KeyError, TypeError, ValueError: If they are not those of a block.
+    """
     macs, params, inputs, outputs = facts["features"]
     return TimedBlock(facts["kind"], tuple(facts["input_shape"]), (macs, params, inputs, outputs), facts["time_ns"])
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file; who reads it meanwhile sees the old one or the new one."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _short(space: str) -> str:
+    """The last part of its module and its function: a file by its path and a module by its name are one space."""
+    module, colon, function = space.partition(":")
+    return f"{re.split(r'[/.]', module.removesuffix('.py'))[-1]}{colon}{function}"
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -27,9 +27,10 @@ def first_look(objective: Objective, space: str, say: Callable[[str], None]) -> 
     look = profile(objective.build, shape, exact, _PROBES, budget, seed, prices)
     timed = None
     if _LATENCY in objective.costs:
-        timed = profile(
-            objective.build, shape, [_LATENCY], _TIMED_PROBES, objective.constraints, objective.seed, prices
-        )
+        probes = _TIMED_PROBES if prices.table is None else _PROBES
+        timed = profile(objective.build, shape, [_LATENCY], probes, objective.constraints, seed, prices)
+        if timed.unknown:
+            say(f"{timed.unknown / probes:.0%} of {probes} random networks cannot be foretold, and so cannot be found")
     if look.invalid:
         last = look.problem.strip().splitlines()[-1]
         say(f"{look.invalid} of {look.samples} random networks do not work; the first: {last}")

@@ -94,9 +94,12 @@ def make_objective(settings: Settings, before: Mapping[str, Any], *, timed: bool
         prices = settings.prices
     if timed and settings.times_latency:
         prices = replace(prices, reference_ms=reference_ms).calibrated()
+    task = settings.task
+    if prices.table is not None:
+        prices.table.check_study(space_name(settings.space), task.input_shape, task.num_classes)
     return Objective(
         space,
-        settings.task,
+        task,
         USUAL,
         objectives=settings.objectives,
         constraints=settings.budget,

@@ -1,10 +1,13 @@
 import json
-from dataclasses import replace
+import math
+import threading
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from optuna.trial import BaseTrial
 from torch import nn
 
@@ -13,7 +16,9 @@ from optnas.cost import collect as collecting
 from optnas.cost.blocks import foretell_ms
 from optnas.cost.collect import build_table, find_blocks
 from optnas.cost.identity import digest_of, kind_of
+from optnas.cost.kept import KeptBlocks
 from optnas.cost.macs import macs
+from optnas.cost.remote import DeviceFailed
 from optnas.cost.table import TableError, TimedBlock, UnknownBlock
 from optnas.errors import UsageError
 from optnas.space import RandomTrial, ReplayTrial, choose, sample
@@ -31,10 +36,14 @@ def space(trial: BaseTrial, widest: int = 8) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5))
 
 
+CALLS: list[nn.Module] = []
+
+
 class ByMacs(Prices):
     """A device on which a network takes 2 ms and 1 ms for each 10 000 multiply-adds."""
 
     def latency(self, module: nn.Module, input_shape: object) -> Latency:
+        CALLS.append(module)
         counted = macs(module, tuple(input_shape))  # type: ignore[arg-type]
         return Latency(2 + counted / 1e4, 0.0, 1.0, 1, "macs", {})
 
@@ -126,16 +135,17 @@ def test_a_block_is_priced_as_a_whole_where_it_is_part_of_another_too() -> None:
         assert costs["latency_ms"] == pytest.approx(75e-6)
 
 
+def wide(trial: BaseTrial) -> nn.Module:
+    """Three kinds of blocks: a stem and a head for each of eight widths, and two convolutions."""
+    width = trial.suggest_int("width", 8, 64, step=8)
+    options = {f"k{kernel}": partial(nn.Conv2d, width, width, kernel, padding=kernel // 2) for kernel in (1, 3)}
+    stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU())
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5))
+    return nn.Sequential(stem, choose(trial, "op", options), head)
+
+
 def test_what_is_not_timed_is_estimated_from_its_kind() -> None:
-    """Two outside the choice for each of eight widths and two of it for each: 8 of these 16 are timed."""
-
-    def wide(trial: BaseTrial) -> nn.Module:
-        width = trial.suggest_int("width", 8, 64, step=8)
-        options = {f"k{kernel}": partial(nn.Conv2d, width, width, kernel, padding=kernel // 2) for kernel in (1, 3)}
-        stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU())
-        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5))
-        return nn.Sequential(stem, choose(trial, "op", options), head)
-
+    """All 16 outside the choice are timed, and 8 of the 16 in it."""
     made = build_table(wide, SHAPE, ByMacs("onnxruntime", reference_ms=1.0), blocks=24)
     assert len(made.blocks) == 24
     assert made.untimed == 8
@@ -181,3 +191,131 @@ def test_a_space_that_does_not_work_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(collecting, "_QUIET", 30)
     with pytest.raises(UsageError, match="none of 20 random networks of the space works: no such layer"):
         find_blocks(broken, SHAPE)
+
+
+class Locked(nn.Module):
+    """A block with a setting that cannot be compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lock = nn.Conv2d(3, 3, 1), threading.Lock()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+def test_a_block_that_cannot_be_named_is_taken_apart() -> None:
+    def build(trial: BaseTrial) -> nn.Module:
+        return nn.Sequential(Locked(), choose(trial, "op", {"conv": partial(nn.Conv2d, 3, 3, 3)}))
+
+    assert sorted(block.kind for block in find_blocks(build, SHAPE).values()) == ["Conv2d", "Conv2d"]
+
+
+def test_a_block_that_cannot_be_named_has_no_time(table: LatencyTable) -> None:
+    with pytest.raises(UnknownBlock, match="expected blocks whose settings can be compared, got Locked"):
+        table.time_ns(Locked(), SHAPE, (1, 1, 1, 1))
+
+
+def test_too_few_blocks_are_refused_before_any_is_timed() -> None:
+    """Four of each kind are needed at least; of the convolutions more would be if these were too far apart."""
+    CALLS.clear()
+    sentence = "expected at least 12 blocks to estimate the other 20 from, got 11; it takes 4 of 16 Conv2d, 4 of 8 Seq"
+    with pytest.raises(UsageError, match=sentence):
+        build_table(wide, SHAPE, ByMacs("onnxruntime", reference_ms=1.0), blocks=11)
+    assert not CALLS
+    made = build_table(wide, SHAPE, ByMacs("onnxruntime", reference_ms=1.0), blocks=12)
+    assert (len(made.blocks), made.untimed) == (12, 20)
+
+
+@dataclass(frozen=True)
+class Failing(ByMacs):
+    """It is gone after so many networks; or cannot run those of one kind, as an exporter might say."""
+
+    after: float = math.inf
+    unable: str = "None"
+
+    def latency(self, module: nn.Module, input_shape: object) -> Latency:
+        if len(CALLS) >= self.after:
+            raise DeviceFailed("device command './phone.sh': gone")
+        if kind_of(module) == self.unable:
+            raise LookupError("no such operator")
+        return super().latency(module, input_shape)
+
+
+def test_what_was_timed_is_not_timed_again(tmp_path: Path) -> None:
+    """14 blocks: the device goes after the empty network and 9 of them."""
+    path = tmp_path / "table.json.partial"
+    CALLS.clear()
+    with pytest.raises(DeviceFailed):
+        build_table(space, SHAPE, Failing("onnxruntime", reference_ms=1.0, after=10), kept=KeptBlocks(path))
+    assert len(path.read_text().splitlines()) == 1 + 9
+    path.write_text(path.read_text() + '{"digest": "0123')  # of a process that was killed
+    kept, steps = KeptBlocks(path), list[tuple[int, int]]()
+
+    def on_step(what: str, done: int, of: int) -> None:
+        if what == "blocks timed":
+            steps.append((done, of))
+
+    CALLS.clear()
+    made = build_table(space, SHAPE, Failing("onnxruntime", reference_ms=1.0), kept=kept, on_step=on_step)
+    assert steps == [(done, 14) for done in range(9, 15)]
+    assert len(CALLS) == 1 + 5 + 18  # an empty network, the other blocks, and all networks
+    assert made == build_table(space, SHAPE, Failing("onnxruntime", reference_ms=1.0))
+    assert len(path.read_text().splitlines()) == 1 + 14
+    kept.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_blocks_are_kept_for_one_device_and_reference_time(tmp_path: Path) -> None:
+    path, block = tmp_path / "kept", TimedBlock("ReLU", SHAPE, (0, 0, 192, 192), 5)
+    kept = KeptBlocks(path)
+    kept.open(ByMacs("onnxruntime", reference_ms=1.0))
+    kept.add("one", block)
+    kept.add("two", block)
+    again = KeptBlocks(path)
+    assert again.open(ByMacs("onnxruntime", reference_ms=2.0)).reference_ms == 1.0
+    assert again.blocks == {"one": block, "two": block}
+    other = KeptBlocks(path)
+    assert other.open(ByMacs("executorch", reference_ms=2.0)).reference_ms == 2.0
+    assert not other.blocks
+    other.add("three", block)
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_blocks_that_cannot_be_run_are_left_out() -> None:
+    """Of two widths and four options eight networks: two have a pooling."""
+
+    def build(trial: BaseTrial) -> nn.Module:
+        width = trial.suggest_categorical("width", [4, 8])
+        convs = {f"k{kernel}": partial(nn.Conv2d, width, width, kernel, padding=kernel // 2) for kernel in (1, 3, 5)}
+        return nn.Sequential(nn.Conv2d(3, width, 1), choose(trial, "op", {**convs, "pool": partial(nn.AvgPool2d, 1)}))
+
+    made = build_table(build, SHAPE, Failing("onnxruntime", reference_ms=1.0, unable="AvgPool2d"))
+    assert (len(made.blocks), made.untimed, made.error.networks) == (8, 2, 3)
+
+
+def test_a_table_that_does_not_know_most_networks_is_refused() -> None:
+    """Without the four convolutions the networks are known that skip twice, one of each width."""
+    with pytest.raises(UsageError, match="to estimate the other 4, got 10, by which 16 of 18 networks are not known"):
+        build_table(space, SHAPE, Failing("onnxruntime", reference_ms=1.0, unable="Conv2d"))
+
+    def convolution(trial: BaseTrial) -> nn.Module:
+        return nn.Sequential(choose(trial, "op", {"conv": partial(nn.Conv2d, 3, 3, 1)}))
+
+    with pytest.raises(UsageError, match="expected blocks that onnxruntime can time, got none: Conv2d: no such op"):
+        build_table(convolution, SHAPE, Failing("onnxruntime", reference_ms=1.0, unable="Conv2d"))
+
+
+class Constant(ByMacs):
+    """A device on which all networks take the same."""
+
+    def latency(self, module: nn.Module, input_shape: object) -> Latency:
+        return Latency(2, 0.0, 1.0, 1, "constant", {})
+
+
+def test_a_table_that_tells_no_networks_apart_is_refused(table: LatencyTable, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected networks of slower blocks to be slower, got no such thing among 9"):
+        build_table(space, SHAPE, Constant("onnxruntime", reference_ms=1.0))
+    replace(table, scale=0.0).save(tmp_path / "table.json")
+    with pytest.raises(UsageError, match="expected a scale above 0, got 0"):
+        load_table(tmp_path / "table.json")
