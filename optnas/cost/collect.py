@@ -263,10 +263,11 @@ def _spread(found: Mapping[str, Found], most: int | None) -> dict[str, Found]:
     needed = {kind: _enough(found, names) for kind, names in kinds.items()}
     picked = dict.fromkeys(name for names in needed.values() for name in names)
     if len(picked) > most:
-        each = ", ".join(f"{len(needed[kind])} of {len(names)} {kind}" for kind, names in kinds.items())
+        each = "\n".join(f"{len(needed[kind])} of {len(names)} {kind}" for kind, names in kinds.items())
         raise UsageError(
             f"latency table: expected at least {len(picked)} blocks to estimate the other {len(found) - len(picked)} "
-            f"from, got {most}; it takes {each}"
+            f"from, as listed by kind, got {most}",
+            f"blocks to time:\n{each}",
         )
     for chosen in (False, True):
         rest = [name for names in kinds.values() for name in names if name not in picked]

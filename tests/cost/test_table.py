@@ -219,9 +219,10 @@ def test_a_block_that_cannot_be_named_has_no_time(table: LatencyTable) -> None:
 def test_too_few_blocks_are_refused_before_any_is_timed() -> None:
     """Four of each kind are needed at least; of the convolutions more would be if these were too far apart."""
     CALLS.clear()
-    sentence = "expected at least 12 blocks to estimate the other 20 from, got 11; it takes 4 of 16 Conv2d, 4 of 8 Seq"
-    with pytest.raises(UsageError, match=sentence):
+    sentence = "expected at least 12 blocks to estimate the other 20 from, as listed by kind, got 11"
+    with pytest.raises(UsageError, match=sentence) as refused:
         build_table(wide, SHAPE, ByMacs("onnxruntime", reference_ms=1.0), blocks=11)
+    assert refused.value.detail.startswith("blocks to time:\n4 of 16 Conv2d\n4 of 8 Sequential(")
     assert not CALLS
     made = build_table(wide, SHAPE, ByMacs("onnxruntime", reference_ms=1.0), blocks=12)
     assert (len(made.blocks), made.untimed) == (12, 20)
