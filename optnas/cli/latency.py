@@ -102,7 +102,7 @@ def _print(audit: LatencyAudit, given: argparse.Namespace) -> None:
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("does it repeat?")
-    for column in ("least to most", "median", "differs by", "tau of processes", "s each"):
+    for column in ("ms, least to most", "median", "differs by", "tau, processes", "s each"):
         table.add_column(column, justify="right")
     for name, one in audit.runtimes.items():
         milliseconds = one.median_ms[np.isfinite(one.median_ms)]
@@ -112,8 +112,8 @@ def _print(audit: LatencyAudit, given: argparse.Namespace) -> None:
         least, middle, most = (f"{value:.3g}" for value in np.quantile(milliseconds, (0, 0.5, 1)))
         table.add_row(
             name,
-            f"{least} to {most} ms",
-            f"{middle} ms",
+            f"{least} to {most}",
+            middle,
             f"{one.spread:.1%}",
             f"{min(one.taus):.2f} to {max(one.taus):.2f}",
             f"{np.median(one.seconds):.2f}",
