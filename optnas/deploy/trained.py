@@ -22,7 +22,7 @@ from optnas.space.graph import fixed_seed
 from optnas.study import attribute, versions, weights_folder
 from optnas.study.coordinator import weights_path
 from optnas.study.reopen import Reopened
-from optnas.task import ImageTask
+from optnas.task import ImageTask, TrainingDiverged
 from optnas.task.weights import fill, read_notes
 
 __all__ = ["find_trained", "model_of", "task_of"]
@@ -30,7 +30,7 @@ __all__ = ["find_trained", "model_of", "task_of"]
 Say = Callable[[str], None]
 
 
-def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None) -> Model:
+def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, retrained: bool = True) -> Model:
     """The trained network of a trial: retrained weights where there are some, else those of the search.
 
     A search in a SQLite file keeps the weights of its front. Others are trained again with the trial's own seed,
@@ -40,14 +40,15 @@ def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None) -> Mo
         reopened: The study.
         trial: The number of a trained network in it.
         say: Told when a network has to be trained again, and when that ends elsewhere than the search did.
+        retrained: Whether retrained weights are taken; if not, always those of the search.
 
     Raises:
-        UsageError: If the study has no trained network of that number.
-        Whatever the task raises while it trains, such as `TrainingDiverged`.
+        UsageError: If the study has no trained network of that number, or it diverges when it is trained again.
+        Whatever else the task raises while it trains.
     """
     network = find_trained(reopened, trial)
     facts = _facts(reopened, network)
-    recorded = retrained_of(reopened.study, trial)
+    recorded = retrained_of(reopened.study, trial) if retrained else None
     if recorded is not None:
         model = _retrained(reopened, facts, recorded)
         if model is not None:
@@ -59,7 +60,10 @@ def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None) -> Mo
     say(f"trial {trial}: its weights were not kept, so it is trained again as in the search")
     task = task_of(reopened, network.choices)
     job = Job(trial, reopened.objective.build, network.choices, task, facts.seed, network.costs)
-    module, outcome = train_job(job)
+    try:
+        module, outcome = train_job(job)
+    except TrainingDiverged as error:
+        raise UsageError(f"trial {trial}: has no weights, since it was trained again and {error}") from None
     assert outcome.error is not None  # nothing stops it
     if outcome.error != facts.search_error:
         say(f"trial {trial}: error {outcome.error:.4f} on validation images, it was {facts.search_error:.4f}")
