@@ -155,7 +155,9 @@ _RUN = {
     "onnx": """import numpy
 import onnxruntime
 {image}
-session = onnxruntime.InferenceSession("{file}")
+options = onnxruntime.SessionOptions()
+options.add_session_config_entry("session.x64quantprecision", "1")  # exact 8-bit products, as on phones
+session = onnxruntime.InferenceSession("{file}", options)
 (logits,) = session.run(None, {{session.get_inputs()[0].name: image}})""",
     "executorch": """import numpy
 import torch
@@ -180,7 +182,7 @@ def _snippets(files: Sequence[ExportedFile], facts: Facts) -> list[str]:
     """How to run the first file of each format."""
     first = {file.format: file for file in reversed(files) if file.format in _RUN}
     image = f"image = numpy.zeros((1, {', '.join(map(str, facts.input_shape))}), numpy.float32)  # pixels from 0 to 1"
-    space = "" if facts.space in SPACES else ", space=my_space"
+    space = "" if facts.space in SPACES else f', space="{facts.space}"'
     snippets = []
     for kind in sorted(first, key=list(_RUN).index):
         lines = _RUN[kind].format(file=first[kind].name, space=space, image=image)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,8 @@ class Reading:
     """Whether the split had been read before."""
     asked: tuple[str, ...]
     """The files of all trainings that it was read for, those that failed with them."""
+    complete: bool = True
+    """Whether it ended: one that was begun counts as well, since the images may have been seen."""
 
 
 def date_of(moment: datetime | None) -> str:
@@ -142,5 +145,9 @@ def known_test_errors(study: Study, trainings: Sequence[Training]) -> list[float
 
 
 def keep_test(study: Study, read: Reading) -> None:
-    """Remember a look at the test split."""
-    study.set_user_attr(ATTRIBUTE + _TESTS, [*(attribute(study, _TESTS) or []), asdict(read)])
+    """Remember a look at the test split: one that is completed stands where it was begun."""
+    kept = list(attribute(study, _TESTS) or [])
+    begun = asdict(replace(read, tested=(), complete=False))
+    if read.complete and kept and json.dumps(kept[-1]) == json.dumps(begun):
+        kept.pop()
+    study.set_user_attr(ATTRIBUTE + _TESTS, [*kept, asdict(read)])

@@ -36,7 +36,7 @@ from optnas.study import coordinate, versions
 from optnas.study.reopen import Reopened
 from optnas.study.search import make_executor
 from optnas.task import ImageTask
-from optnas.task.weights import read_notes
+from optnas.task.weights import read_notes, remove_leftovers
 from optnas.threads import one_thread
 
 __all__ = ["Retrained", "Retraining", "choose_networks", "default_epochs", "retrain"]
@@ -142,6 +142,7 @@ def retrain(
     settings = {"epochs": epochs, "seeds": seeds, "augment": augment}
     say(f"{len(chosen)} networks, {seeds} trainings each, {epochs} epochs")
     with one_thread(), threadpool_limits(1), coordinate(reopened.storage, reopened.study.study_name):
+        remove_leftovers(retraining_folder(reopened))
         failures = _train(reopened, plans, workers, say)
         recorded = {plan.network.trial: _recorded(reopened, plan) for plan in plans}
         keep_retrained(reopened.study, {trial: one for trial, one in recorded.items() if one.trainings})
@@ -239,9 +240,10 @@ def _finished(folder: Path, file: str, seed: int) -> Training | None:
     """The training of a file; None if there is none yet."""
     try:
         notes = read_notes(folder / file)
-        return Training(seed, float(notes["error"]), file)
-    except (UsageError, KeyError):
+    except UsageError:
         return None
+    error = notes.get("error")
+    return Training(seed, error, file) if isinstance(error, float) and 0 <= error <= 1 else None
 
 
 def _recorded(reopened: Reopened, plan: _Plan) -> Recorded:

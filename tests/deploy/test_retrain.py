@@ -226,3 +226,31 @@ def test_the_study_stays_an_ordinary_one(reopened, storage):
     assert len(optuna.load_study(study_name="digits", storage=storage).trials) == before
     assert optnas.search(storage=storage, trials=6, workers=0).front
     assert len(files(reopened)) == 2, "a search leaves retrained weights alone"
+
+
+def test_a_look_that_was_begun_is_remembered_whatever_ends_it(reopened, monkeypatch):
+    chosen = choose_networks(reopened, networks=1)
+
+    def killed(data):
+        assert [read.complete for read in readings_of(reopened.study)] == [False]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("optnas.deploy.look.load_test", killed)
+        with pytest.raises(KeyboardInterrupt):
+            retrain(reopened, chosen, **QUICK)
+    with pytest.raises(UsageError, match="its test images were read on"):
+        retrain(reopened, chosen, **{**QUICK, "epochs": 3})
+    said = []
+    result = retrain(reopened, chosen, **QUICK, say=said.append)
+    assert result.looks == 2
+    assert any("begun on" in line and "it counts as one" in line for line in said)
+    assert [read.complete for read in readings_of(reopened.study)] == [False, True]
+
+
+def test_half_a_file_that_a_kill_left_is_removed(reopened):
+    folder = retraining_folder(reopened)
+    folder.mkdir(parents=True)
+    (folder / "trial-0-seed-0-a.safetensors.123").write_bytes(b"half")
+    retrain(reopened, choose_networks(reopened, networks=1), **{**QUICK, "epochs": 1, "seeds": 1}, test=False)
+    assert all(name.endswith(".safetensors") for name in files(reopened))
