@@ -114,8 +114,21 @@ def _accuracy(facts: Facts) -> str:
         rows.append(("these weights", "test images", "1", f"{facts.test_error:.2%}"))
         rows.append((f"retrained, seeds {_listed(facts.seeds)}", "test images", *_mean(facts.test_errors)))
     table = _table(("weights", "images", "trainings", "error"), rows)
-    read = "The test images were read after everything was chosen on validation images."
-    return table + "\n\n" + (read if facts.test_error is not None else "The test images were not read.")
+    return f"{table}\n\n{_looks(facts)}"
+
+
+def _looks(facts: Facts) -> str:
+    listed = ", ".join(facts.looks)
+    if len(facts.looks) > 1:
+        return (
+            f"The study read its test images {len(facts.looks)} times, on {listed} (UTC): what was chosen after the "
+            "first time may be owed to them."
+        )
+    if facts.test_error is not None:
+        return "The test images were read after everything was chosen on validation images."
+    if facts.looks:
+        return f"The test images were not read for these weights; the study read them on {listed} (UTC)."
+    return "The test images were not read."
 
 
 def _mean(errors: Sequence[float]) -> tuple[str, str]:

@@ -60,6 +60,8 @@ class Facts:
     """Their validation errors."""
     test_errors: tuple[float, ...] = ()
     """Their errors on the test split, which is read once; empty if it was not read."""
+    looks: tuple[str, ...] = ()
+    """When the study's test split was read, in UTC: each time, for whichever weights."""
     versions: Mapping[str, str] = field(default_factory=versions)
     """Of the software that trained them."""
     date: str = ""
@@ -153,6 +155,7 @@ def _wrong(facts: Facts) -> str:
         "input_shape": lambda value: _all(value, lambda one: _is_whole(one) and one > 0),
         "classes": lambda value: _all(value, lambda one: isinstance(one, str)),
         "std": lambda value: _all(value, lambda one: _is_finite(one) and one > 0),
+        "looks": lambda value: _all(value, lambda one: isinstance(one, str)),
         "seeds": lambda value: _all(value, _is_whole),
         "retrained": lambda value: isinstance(value, bool),
     }

@@ -25,16 +25,18 @@ __all__ = [
     "Tested",
     "Training",
     "date_of",
+    "keep_made",
     "keep_retrained",
     "keep_test",
     "known_test_errors",
+    "made_of",
     "readings_of",
     "retrained_of",
     "retraining_folder",
 ]
 
 _temporary: weakref.WeakKeyDictionary[Study, Path] = weakref.WeakKeyDictionary()
-_RETRAINED, _TESTS = "retrained", "tests"
+_RETRAINED, _TESTS, _MADE = "retrained", "tests", "trained_with"
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,17 @@ def keep_retrained(study: Study, recorded: Mapping[int, Recorded]) -> None:
     """Remember the retrainings of some trials; those of others stay."""
     kept = {str(trial): asdict(one) for trial, one in recorded.items()}
     study.set_user_attr(ATTRIBUTE + _RETRAINED, {**(attribute(study, _RETRAINED) or {}), **kept})
+
+
+def keep_made(study: Study, file: str, made: Mapping[str, Any]) -> None:
+    """Remember with what versions and when a file of weights was trained."""
+    study.set_user_attr(ATTRIBUTE + _MADE, {**(attribute(study, _MADE) or {}), file: made})
+
+
+def made_of(study: Study, file: str) -> Mapping[str, Any]:
+    """What `keep_made` kept; nothing of a file that it never heard of."""
+    made: Mapping[str, Any] = (attribute(study, _MADE) or {}).get(file, {})
+    return made
 
 
 def readings_of(study: Study) -> list[Reading]:

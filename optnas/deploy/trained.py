@@ -12,7 +12,7 @@ from torch import nn
 
 from optnas.deploy.checkpoint import Facts
 from optnas.deploy.model import Model
-from optnas.deploy.record import Recorded, date_of, known_test_errors, retrained_of, retraining_folder
+from optnas.deploy.record import Recorded, date_of, known_test_errors, readings_of, retrained_of, retraining_folder
 from optnas.errors import UsageError
 from optnas.front import Network, networks
 from optnas.job import Job, train_job
@@ -25,13 +25,15 @@ from optnas.study.reopen import Reopened
 from optnas.task import ImageTask, TrainingDiverged
 from optnas.task.weights import fill, read_notes
 
-__all__ = ["find_trained", "model_of", "task_of"]
+__all__ = ["are_worse", "find_trained", "model_of", "task_of"]
 
 Say = Callable[[str], None]
 
 
 def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, retrained: bool = True) -> Model:
     """The trained network of a trial: retrained weights where there are some, else those of the search.
+
+    Of retrained weights that err more than the search's on the same validation images, those of the search.
 
     A search in a SQLite file keeps the weights of its front. Others are trained again with the trial's own seed,
     which on the same CPU and software gives the same weights bit for bit.
@@ -51,9 +53,13 @@ def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, re
     recorded = retrained_of(reopened.study, trial) if retrained else None
     if recorded is not None:
         model = _retrained(reopened, facts, recorded)
-        if model is not None:
+        worse = are_worse(reopened, network, recorded)
+        if worse and model is not None:
+            say(worse)
+        if model is not None and not (worse and _on_same_images(facts.data, recorded)):
             return model
-        say(f"trial {trial}: its retrained weights are gone; optnas retrain brings them back")
+        if model is None:
+            say(f"trial {trial}: its retrained weights are gone; optnas retrain brings them back")
     module = _kept(reopened, facts)
     if module is not None:
         return Model(module, facts)
@@ -68,6 +74,26 @@ def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, re
     if outcome.error != facts.search_error:
         say(f"trial {trial}: error {outcome.error:.4f} on validation images, it was {facts.search_error:.4f}")
     return Model(module, replace(facts, error=outcome.error, versions=versions(), date=date_of(datetime.now(UTC))))
+
+
+def are_worse(reopened: Reopened, network: Network, recorded: Recorded) -> str:
+    """A sentence for retrained weights that err more than those of the search; empty if they do not."""
+    best = recorded.best.error
+    if not best > network.error:
+        return ""
+    epochs = recorded.data.get("epochs", "?")
+    trained = f"{epochs} epoch{'' if epochs == 1 else 's'}"
+    same = _on_same_images(task_of(reopened, network.choices).describe(), recorded)
+    taken = "which are taken" if same else "on other validation images, and are taken all the same"
+    return (
+        f"trial {network.trial}: retrained weights of {trained} err more than those of the search "
+        f"({best:.2%}, {network.error:.2%}), {taken}"
+    )
+
+
+def _on_same_images(data: Mapping[str, Any], recorded: Recorded) -> bool:
+    """Whether both errors are of the same validation images: they are the first ones of one split."""
+    return all(data.get(name) == recorded.data.get(name) for name in ("data", "n_val", "split_seed"))
 
 
 def find_trained(reopened: Reopened, trial: int) -> Network:
@@ -112,6 +138,7 @@ def _facts(reopened: Reopened, network: Network) -> Facts:
         search_error=network.error,
         seed=trial.user_attrs[ATTRIBUTE + "seed"],
         error=network.error,
+        looks=tuple(read.date for read in readings_of(reopened.study)),
         versions=attribute(reopened.study, "versions") or {},
         date=date_of(trial.datetime_complete),
     )
