@@ -121,13 +121,16 @@ def _print(console: Console, reopened: Reopened, result: Retraining) -> None:
         console.print(f"\ntest images: read on {result.tested} (UTC), after the choice on validation images{looks}")
     else:
         console.print(f"\ntest images: not read{looks}")
+    if len(result.networks) > 1 and all(len(one.errors) < 2 for one in result.networks):
+        console.print("one seed each: cannot be told apart")
     console.print("\nnext:")
     study = f"--study {shlex.quote(reopened.study.study_name)}"
     where = "" if reopened.storage == STORAGE else f" --storage {shlex.quote(reopened.storage)}"
     trials = ",".join(str(one.trial) for one in result.networks if one.errors)
-    console.print(
-        f"  optnas export {study}{where} --trial {trials} --format onnx,executorch,litert --int8 --out deploy/"
-    )
+    if trials:
+        console.print(
+            f"  optnas export {study}{where} --trial {trials} --format onnx,executorch,litert --int8 --out deploy/"
+        )
     console.print(f"  optnas rerank {study}{where}    # the front as it runs in the files")
 
 

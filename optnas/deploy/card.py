@@ -114,8 +114,21 @@ def _accuracy(facts: Facts) -> str:
         rows.append(("these weights", "test images", "1", f"{facts.test_error:.2%}"))
         rows.append((f"retrained, seeds {_listed(facts.seeds)}", "test images", *_mean(facts.test_errors)))
     table = _table(("weights", "images", "trainings", "error"), rows)
-    read = "The test images were read after everything was chosen on validation images."
-    return table + "\n\n" + (read if facts.test_error is not None else "The test images were not read.")
+    return f"{table}\n\n{_looks(facts)}"
+
+
+def _looks(facts: Facts) -> str:
+    listed = ", ".join(facts.looks)
+    if len(facts.looks) > 1:
+        return (
+            f"The study read its test images {len(facts.looks)} times, on {listed} (UTC): what was chosen after the "
+            "first time may be owed to them."
+        )
+    if facts.test_error is not None:
+        return "The test images were read after everything was chosen on validation images."
+    if facts.looks:
+        return f"The test images were not read for these weights; the study read them on {listed} (UTC)."
+    return "The test images were not read."
 
 
 def _mean(errors: Sequence[float]) -> tuple[str, str]:
@@ -155,7 +168,9 @@ _RUN = {
     "onnx": """import numpy
 import onnxruntime
 {image}
-session = onnxruntime.InferenceSession("{file}")
+options = onnxruntime.SessionOptions()
+options.add_session_config_entry("session.x64quantprecision", "1")  # exact 8-bit products, as on phones
+session = onnxruntime.InferenceSession("{file}", options)
 (logits,) = session.run(None, {{session.get_inputs()[0].name: image}})""",
     "executorch": """import numpy
 import torch
@@ -180,7 +195,7 @@ def _snippets(files: Sequence[ExportedFile], facts: Facts) -> list[str]:
     """How to run the first file of each format."""
     first = {file.format: file for file in reversed(files) if file.format in _RUN}
     image = f"image = numpy.zeros((1, {', '.join(map(str, facts.input_shape))}), numpy.float32)  # pixels from 0 to 1"
-    space = "" if facts.space in SPACES else ", space=my_space"
+    space = "" if facts.space in SPACES else f', space="{facts.space}"'
     snippets = []
     for kind in sorted(first, key=list(_RUN).index):
         lines = _RUN[kind].format(file=first[kind].name, space=space, image=image)

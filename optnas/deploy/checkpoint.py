@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ class Facts:
     """Their validation errors."""
     test_errors: tuple[float, ...] = ()
     """Their errors on the test split, which is read once; empty if it was not read."""
+    looks: tuple[str, ...] = ()
+    """When the study's test split was read, in UTC: each time, for whichever weights."""
     versions: Mapping[str, str] = field(default_factory=versions)
     """Of the software that trained them."""
     date: str = ""
@@ -133,9 +136,42 @@ def _facts(path: Path, notes: Mapping[str, Any]) -> Facts:
         facts = Facts(**{name: _tuple(value) for name, value in notes.items()})
     except TypeError as error:
         raise UsageError(f"network {path}: expected a file of Model.save, got one without facts: {error}") from None
+    wrong = _wrong(facts)
+    if wrong:
+        raise UsageError(f"network {path}: expected a file of Model.save, got one with a strange {wrong}")
     if len(facts.input_shape) != 3 or not len(facts.mean) == len(facts.std) == facts.input_shape[0]:
         raise UsageError(f"network {path}: expected a mean and std for each of {facts.input_shape[:1]} channels")
     return facts
+
+
+def _wrong(facts: Facts) -> str:
+    """The name of the first field that is not what `Facts` says; empty if there is none."""
+    checks: dict[str, Callable[[Any], bool]] = {
+        **dict.fromkeys(("study", "space", "fingerprint", "date"), lambda value: isinstance(value, str)),
+        **dict.fromkeys(("trial", "seed"), _is_whole),
+        **dict.fromkeys(("choices", "data", "costs", "versions"), lambda value: isinstance(value, Mapping)),
+        **dict.fromkeys(("search_error", "error"), _is_finite),
+        **dict.fromkeys(("mean", "errors", "test_errors"), lambda value: _all(value, _is_finite)),
+        "input_shape": lambda value: _all(value, lambda one: _is_whole(one) and one > 0),
+        "classes": lambda value: _all(value, lambda one: isinstance(one, str)),
+        "std": lambda value: _all(value, lambda one: _is_finite(one) and one > 0),
+        "looks": lambda value: _all(value, lambda one: isinstance(one, str)),
+        "seeds": lambda value: _all(value, _is_whole),
+        "retrained": lambda value: isinstance(value, bool),
+    }
+    return next((name for name, is_right in checks.items() if not is_right(getattr(facts, name))), "")
+
+
+def _all(values: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(values, tuple) and all(map(is_right, values))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _tuple(value: Any) -> Any:

@@ -4,63 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from optnas.cost import Latency, device_fingerprint
+from optnas.cost import device_fingerprint
 from optnas.deploy.card import ExportedFile, write_card
-from optnas.deploy.files import FileJob, Judged, make_all, time_all, weights_digest
+from optnas.deploy.files import FileJob, make_all, time_all
 from optnas.deploy.model import Model
+from optnas.deploy.shelf import Exported, Shelf, write_file
 from optnas.errors import UsageError
 from optnas.runtime import runtime_of
 from optnas.study import attribute
 from optnas.study.reopen import Reopened
 from optnas.study.search import make_executor
 
-__all__ = ["Exported", "check_formats", "export_models", "file_job", "study_references"]
+__all__ = ["Exported", "check_formats", "export_models", "file_job", "study_digest", "study_references"]
 
 Say = Callable[[str], None]
-_RECORD = "files.json"
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What came of one file of one network."""
-
-    trial: int
-    """The network's number in its study."""
-    format: str
-    """One of `optnas.runtime.FORMATS`."""
-    precision: str
-    """"fp32" or "int8"."""
-    file: str | None
-    """Where it lies; None if it was not kept."""
-    size_bytes: int | None = None
-    images: int = 0
-    """Validation images that it was run on, one by one."""
-    torch_error: float | None = None
-    """Of the network in PyTorch on them, in [0, 1]."""
-    error: float | None = None
-    """Of the file on them."""
-    max_difference: float | None = None
-    """The largest difference of a logit from PyTorch's, as a share of the largest logit."""
-    latency_ms: float | None = None
-    """Of one image in the file's runtime on one thread of this machine."""
-    latency_spread_ms: float | None = None
-    reference_ms: float | None = None
-    """Of the reference network, which gives latencies their unit."""
-    problem: str = ""
-    """Why it was not kept or not timed, or that int8 lost more accuracy than allowed."""
-
-    @property
-    def loss(self) -> float | None:
-        """Accuracy that the file lost against PyTorch, in [-1, 1]."""
-        return None if self.error is None or self.torch_error is None else self.error - self.torch_error
+_STUDY = "study.json"
 
 
 def export_models(
@@ -99,15 +63,17 @@ def export_models(
         A record for each file, by network, format and precision.
 
     Raises:
-        UsageError: If the folder cannot be written, or a format is unknown or not installed, before any work.
+        UsageError: If the folder cannot be written or holds the files of another study, or a format is unknown or
+            not installed, before any work.
     """
     check_formats(formats)
     _check_numbers(int8_loss, images, calibration)
     _check_folder(folder)
+    _claim(folder, models, reopened)
     jobs = [
         file_job(model, reopened, format, int8, images, calibration, seed) for model in models for format in formats
     ]
-    shelves = {model.facts.trial: _Shelf(folder / f"trial-{model.facts.trial}", model) for model in models}
+    shelves = {model.facts.trial: Shelf(folder / f"trial-{model.facts.trial}", model) for model in models}
     left = [job for job in jobs if not shelves[job.trial].has(job)]
     if len(left) < len(jobs):
         say(f"{len(jobs) - len(left)} of {len(jobs)} networks and formats were exported before")
@@ -160,111 +126,6 @@ def study_references(reopened: Reopened, formats: Sequence[str]) -> dict[str, fl
     }
 
 
-class _Shelf:
-    """The folder of one network, with what is known of the files in it."""
-
-    def __init__(self, folder: Path, model: Model) -> None:
-        self.folder = folder
-        self._weights = weights_digest(model.deployable)
-        self._problems: dict[str, Exported] = {}
-        try:
-            self._records: dict[str, dict[str, Any]] = dict(json.loads((folder / _RECORD).read_text()))
-        except (OSError, ValueError, TypeError):
-            self._records = {}
-
-    def has(self, job: FileJob) -> bool:
-        return all(self._content(job, precision) is not None for precision in _precisions(job))
-
-    def put(self, job: FileJob, made: Mapping[str, Judged]) -> None:
-        for precision, judged in made.items():
-            name = _name(job, precision)
-            facts = Exported(
-                job.trial, job.format, precision, str(self.folder / name), len(judged.content or b""), judged.images,
-                judged.torch_error, judged.error, judged.max_difference, problem=judged.problem,
-            )  # fmt: skip
-            self._records.pop(name, None)
-            if judged.content is None:
-                (self.folder / name).unlink(missing_ok=True)  # of an earlier export: no longer what it says
-                self._problems[name] = replace(facts, file=None, size_bytes=None)
-            else:
-                _write(self.folder / name, judged.content)
-                sha = hashlib.sha256(judged.content).hexdigest()
-                self._records[name] = {"made": self._made(job, precision), "sha256": sha, "facts": asdict(facts)}
-        self._save()
-
-    def untimed(self, job: FileJob) -> list[tuple[str, bytes]]:
-        contents = [(precision, self._content(job, precision)) for precision in _precisions(job)]
-        return [
-            (precision, content)
-            for precision, content in contents
-            if content is not None and self._records[_name(job, precision)]["facts"]["latency_ms"] is None
-        ]
-
-    def time(self, job: FileJob, precision: str, latency: Latency | str) -> None:
-        facts = self._records[_name(job, precision)]["facts"]
-        if isinstance(latency, str):
-            facts["problem"] = latency
-        else:
-            facts.update(
-                latency_ms=latency.latency_ms,
-                latency_spread_ms=latency.spread_ms,
-                reference_ms=latency.latency_ms / latency.ratio,
-                problem="",
-            )
-            self._records[_name(job, precision)]["device"] = latency.device_fingerprint
-        self._save()
-
-    def references(self) -> dict[str, float]:
-        """Reference times that files here were timed with, on this machine and this software."""
-        return {
-            record["facts"]["format"]: record["facts"]["reference_ms"]
-            for record in self._records.values()
-            if record.get("device") == device_fingerprint(runtime_of(record["facts"]["format"]))
-        }
-
-    def exported(self, job: FileJob, int8_loss: float) -> list[Exported]:
-        found = []
-        for precision in _precisions(job):
-            name = _name(job, precision)
-            one = self._problems.get(name) or Exported(**self._records[name]["facts"])
-            one = replace(one, file=one.file and str(self.folder / name))
-            if precision == "int8" and one.loss is not None and one.loss > int8_loss:
-                lost = f"loses {one.loss:.2%} of accuracy, expected at most {int8_loss:.2%}"
-                one = replace(one, problem="; ".join(filter(None, (one.problem, lost))))
-            found.append(one)
-        return found
-
-    def _content(self, job: FileJob, precision: str) -> bytes | None:
-        """Of a file that is there, whole, of these weights and made as this job would; else None."""
-        name = _name(job, precision)
-        record = self._records.get(name)
-        if record is None or record.get("made") != self._made(job, precision):
-            return None
-        try:
-            content = (self.folder / name).read_bytes()
-        except OSError:
-            return None
-        return content if hashlib.sha256(content).hexdigest() == record["sha256"] else None
-
-    def _made(self, job: FileJob, precision: str) -> dict[str, Any]:
-        made = {
-            "weights": self._weights, "images": job.images, "data": job.task.images.digest,
-            "version": runtime_of(job.format).version,
-        }  # fmt: skip
-        return {**made, "calibration": [job.calibration, job.seed]} if precision == "int8" else made
-
-    def _save(self) -> None:
-        _write(self.folder / _RECORD, json.dumps(self._records, indent=2).encode())
-
-
-def _precisions(job: FileJob) -> tuple[str, ...]:
-    return ("fp32", "int8") if job.int8 else ("fp32",)
-
-
-def _name(job: FileJob, precision: str) -> str:
-    return f"network{'' if precision == 'fp32' else '-int8'}{runtime_of(job.format).suffix}"
-
-
 def _describe(model: Model, folder: Path, found: Sequence[Exported]) -> None:
     """The weights and the card."""
     model.save(folder / "network.safetensors")
@@ -300,6 +161,30 @@ def _check_numbers(int8_loss: float, images: int | None, calibration: int) -> No
             raise UsageError(f"{name}: expected a whole number from 1, got {value}")
 
 
+def study_digest(reopened: Reopened) -> str:
+    """Tells one study from another of the same name: what it searches, and when that began (16 hex digits)."""
+    trials = reopened.study.get_trials(deepcopy=False)
+    told = [attribute(reopened.study, "settings"), str(trials[0].datetime_start) if trials else ""]
+    return hashlib.blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+def _claim(folder: Path, models: Sequence[Model], reopened: Reopened) -> None:
+    """Write into a folder whose networks lie there: those of two studies may have the same numbers."""
+    if not models:
+        return
+    mine = {"study": models[0].facts.study, "digest": study_digest(reopened)}
+    try:
+        there = json.loads((folder / _STUDY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        there = None
+    if isinstance(there, dict) and there != mine:
+        raise UsageError(
+            f"export: expected a folder of study {mine['study']!r}, got {folder} with the files of study "
+            f"{there.get('study')!r}{' of another search' if there.get('study') == mine['study'] else ''}"
+        )
+    write_file(folder / _STUDY, json.dumps(mine, indent=2).encode())
+
+
 def _check_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -308,16 +193,3 @@ def _check_folder(folder: Path) -> None:
     except OSError as error:
         reason = "it is a file" if folder.is_file() else error.strerror
         raise UsageError(f"export: expected a folder that can be written, got {folder}: {reason}") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Who reads the file meanwhile sees the old one or the new one."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        raise UsageError(f"export {path}: cannot be written: {error.strerror}") from None
-    finally:
-        beside.unlink(missing_ok=True)

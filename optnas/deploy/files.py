@@ -57,7 +57,7 @@ class Judged:
     images: int = 0
     """Validation images that it was run on, one by one."""
     torch_error: float | None = None
-    """Of the network in PyTorch on them, in [0, 1]."""
+    """Of the network in PyTorch on them, in [0, 1]; known of a network without a file too."""
     error: float | None = None
     """Of the file on them."""
     max_difference: float | None = None
@@ -87,7 +87,9 @@ def make_files(job: FileJob) -> dict[str, Judged]:
         logits = _in_torch(job.network, x)
         made = {"fp32": _judged(lambda: runtime.export(job.network, shape), runtime, x, y, logits, PARITY)}
         if job.int8 and made["fp32"].content is None:
-            made["int8"] = Judged(None, problem=f"not made: {made['fp32'].problem}")
+            made["int8"] = Judged(
+                None, torch_error=made["fp32"].torch_error, problem=f"not made: {made['fp32'].problem}"
+            )
         elif job.int8:
             drawn = np.random.default_rng(job.seed).permutation(len(images.train_x))[: job.calibration]
             inputs = images.train_x[torch.from_numpy(drawn)].float() / 255
@@ -137,18 +139,21 @@ def _judged(
     make: Any, runtime: FileRuntime, x: torch.Tensor, y: NDArray[np.int64], expected: NDArray[np.float32],
     tolerance: float | None,
 ) -> Judged:  # fmt: skip
+    torch_error = float((expected.argmax(1) != y).mean())
     try:
         content = make()
         run = runtime.load(content)
         logits = np.concatenate([run(image[None].float().div(255).numpy()) for image in x])
     except ExportFailed as error:
-        return Judged(None, problem=str(error))
+        return Judged(None, torch_error=torch_error, problem=str(error))
     except Exception as error:  # an engine that stumbles over its own file
-        return Judged(None, problem=f"{runtime.name} does not run this network: {type(error).__name__}: {error}")
+        stumbled = f"{runtime.name} does not run this network: {type(error).__name__}: {error}"
+        return Judged(None, torch_error=torch_error, problem=stumbled)
     if logits.shape != expected.shape or not np.isfinite(logits).all():
-        return Judged(None, len(y), problem=f"{runtime.name} gives outputs that are not finite or of another shape")
+        strange = f"{runtime.name} gives outputs that are not finite or of another shape"
+        return Judged(None, len(y), torch_error, problem=strange)
     difference = float(np.abs(logits - expected).max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny))
-    torch_error, error_ = (float((values.argmax(1) != y).mean()) for values in (expected, logits))
+    error_ = float((logits.argmax(1) != y).mean())
     problem = ""
     if tolerance is not None and difference > tolerance:
         problem = (

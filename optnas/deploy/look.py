@@ -88,24 +88,31 @@ def take_look(
         if date:
             say(f"the test images were read on {date}; they are not read again")
         return Look(date, len(before))
-    data = reopened.settings.task.data_settings
-    part = load_test(data)
-    say(f"reading {len(part.y)} test images for {len(missing)} trainings")
+    if before and not before[-1].complete:
+        say(f"a reading of the test images was begun on {before[-1].date} and not completed: it counts as one")
     images = replace(reopened.settings.task, train_images=None, val_images=None).images
     choices = {network.trial: network.choices for network in networks(study)}
-    tested = []
+    modules = []
     for trial, training in missing:
         with fixed_seed():
             module = reopened.objective.build(ReplayTrial(choices[trial]))
         fill(module, retraining_folder(reopened) / training.file)
-        tested.append(Tested(training.file, training.error, evaluate(module, images, part.x, part.y)))
+        modules.append(module)
     reading = Reading(
         date_of(datetime.now(UTC)),
-        tuple(tested),
+        (),
         tuple(recorded),
         settings,
         again=bool(before),
         asked=tuple(sorted(files)),
+        complete=False,
     )
-    keep_test(study, reading)
+    keep_test(study, reading)  # before the images are seen: whatever ends this, it is remembered
+    part = load_test(reopened.settings.task.data_settings)
+    say(f"reading {len(part.y)} test images for {len(missing)} trainings")
+    tested = tuple(
+        Tested(training.file, training.error, evaluate(module, images, part.x, part.y))
+        for (_, training), module in zip(missing, modules, strict=True)
+    )
+    keep_test(study, replace(reading, tested=tested, complete=True))
     return Look(reading.date, len(before) + 1)

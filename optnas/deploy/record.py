@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,18 @@ __all__ = [
     "Tested",
     "Training",
     "date_of",
+    "keep_made",
     "keep_retrained",
     "keep_test",
     "known_test_errors",
+    "made_of",
     "readings_of",
     "retrained_of",
     "retraining_folder",
 ]
 
 _temporary: weakref.WeakKeyDictionary[Study, Path] = weakref.WeakKeyDictionary()
-_RETRAINED, _TESTS = "retrained", "tests"
+_RETRAINED, _TESTS, _MADE = "retrained", "tests", "trained_with"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Reading:
     """Whether the split had been read before."""
     asked: tuple[str, ...]
     """The files of all trainings that it was read for, those that failed with them."""
+    complete: bool = True
+    """Whether it ended: one that was begun counts as well, since the images may have been seen."""
 
 
 def date_of(moment: datetime | None) -> str:
@@ -125,6 +130,17 @@ def keep_retrained(study: Study, recorded: Mapping[int, Recorded]) -> None:
     study.set_user_attr(ATTRIBUTE + _RETRAINED, {**(attribute(study, _RETRAINED) or {}), **kept})
 
 
+def keep_made(study: Study, file: str, made: Mapping[str, Any]) -> None:
+    """Remember with what versions and when a file of weights was trained."""
+    study.set_user_attr(ATTRIBUTE + _MADE, {**(attribute(study, _MADE) or {}), file: made})
+
+
+def made_of(study: Study, file: str) -> Mapping[str, Any]:
+    """What `keep_made` kept; nothing of a file that it never heard of."""
+    made: Mapping[str, Any] = (attribute(study, _MADE) or {}).get(file, {})
+    return made
+
+
 def readings_of(study: Study) -> list[Reading]:
     """All looks at the test split, the first one first."""
     readings = []
@@ -142,5 +158,9 @@ def known_test_errors(study: Study, trainings: Sequence[Training]) -> list[float
 
 
 def keep_test(study: Study, read: Reading) -> None:
-    """Remember a look at the test split."""
-    study.set_user_attr(ATTRIBUTE + _TESTS, [*(attribute(study, _TESTS) or []), asdict(read)])
+    """Remember a look at the test split: one that is completed stands where it was begun."""
+    kept = list(attribute(study, _TESTS) or [])
+    begun = asdict(replace(read, tested=(), complete=False))
+    if read.complete and kept and json.dumps(kept[-1]) == json.dumps(begun):
+        kept.pop()
+    study.set_user_attr(ATTRIBUTE + _TESTS, [*kept, asdict(read)])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 from scipy.stats import kendalltau
 
+from optnas.cost import Constraint, device_fingerprint, format_cost
 from optnas.deploy.export import file_job, study_references
 from optnas.deploy.files import Judged, make_all, time_all
 from optnas.deploy.model import Model
@@ -15,16 +16,20 @@ from optnas.errors import UsageError
 from optnas.front import Network
 from optnas.objective import ERROR
 from optnas.runtime import RUNTIMES, FileRuntime, make_runtime
-from optnas.study.reopen import Reopened
+from optnas.study import attribute
+from optnas.study.reopen import LATENCY_TIE, Reopened
 from optnas.study.search import make_executor
 
-__all__ = ["DeployedFront", "after_deployment", "format_of", "rerank"]
+__all__ = ["DeployedFront", "after_deployment", "format_of", "front_points", "is_timed_elsewhere", "rerank"]
 
 Say = Callable[[str], None]
 Points = Mapping[int, Mapping[str, float]]
 
 #: What deployment changes; every other cost stays what was counted.
 _MEASURED = (ERROR, "latency_ms", "size_bytes")
+_HARDWARE = ("processor", "machine", "cores")
+#: By name, the share by which two values may differ and be equal all the same.
+_TIES = {"latency_ms": LATENCY_TIE}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class DeployedFront:
     precision: str
     """"fp32" or "int8"."""
     searched: Points
-    """By trial, each objective as the search knew it, and latency where it measured that."""
+    """By trial, each objective as the search knew it, latency where it measured that, and the error of the search's
+    weights in PyTorch on the same images as the file's."""
     deployed: Points
     """By trial, the same of the file: error on validation images, its latency, its size; without those that failed."""
     tau: Mapping[str, float | None]
@@ -45,7 +51,9 @@ class DeployedFront:
     front: tuple[int, ...]
     """Trials that no other one beats after deployment, least error first."""
     fell: Mapping[int, tuple[int, ...]]
-    """Trials that left the front, and which trials beat them."""
+    """Trials that left the front, and which trials beat them now and did not before."""
+    over: Mapping[int, str]
+    """Trials that break a budget of the study once deployed, and the costs that do."""
     problems: Mapping[int, str]
     """Trials without a file, and why."""
 
@@ -66,7 +74,7 @@ def rerank(
     """Measure the networks of a front as deployed, a front for each runtime and precision.
 
     Args:
-        models: The trained networks.
+        models: The networks with the weights of the search: what retraining changes is not deployment's doing.
         members: The same networks as the study knows them, in the same order.
         reopened: The study.
         runtimes: Names of runtimes with files.
@@ -105,29 +113,37 @@ def rerank(
     found = []
     for name, format in formats.items():
         for precision in ("fp32", "int8") if int8 else ("fp32",):
-            deployed, failed = {}, {}
+            searched, deployed, failed = {}, {}, {}
             for member in members:
                 key = (format, precision, member.trial)
                 judged = files[key]
+                known = _searched(member)
+                searched[member.trial] = known if judged.torch_error is None else {**known, ERROR: judged.torch_error}
                 if key in latencies and judged.error is not None and judged.content is not None:
                     deployed[member.trial] = {
-                        **_searched(member),
+                        **known,
                         ERROR: judged.error,
                         "latency_ms": latencies[key],
                         "size_bytes": float(len(judged.content)),
                     }
                 else:
                     failed[member.trial] = problems.get(key, judged.problem)
-            searched = {member.trial: _searched(member) for member in members}
-            found.append(after_deployment(name, precision, reopened.settings.objectives, searched, deployed, failed))
+            found.append(
+                after_deployment(
+                    name, precision, reopened.settings.objectives, searched, deployed, failed, _budget(reopened)
+                )
+            )
     return found
 
 
 def after_deployment(
     runtime: str, precision: str, objectives: Sequence[str], searched: Points, deployed: Points,
-    problems: Mapping[int, str],
+    problems: Mapping[int, str], budget: Sequence[Constraint] = (),
 ) -> DeployedFront:  # fmt: skip
     """The facts of one runtime, from what was searched and what was measured.
+
+    Latencies that differ by less than `LATENCY_TIE` are equal. A network falls if another one beats it by this
+    measure that did not beat it before by the same measure.
 
     Args:
         runtime: Its name.
@@ -136,6 +152,7 @@ def after_deployment(
         searched: By trial, values by name.
         deployed: The same after deployment, without the trials in `problems`.
         problems: Trials without a file, and why.
+        budget: Limits that hold for what was measured here.
     """
     trials = list(deployed)
     shown = [name for name in dict.fromkeys((*objectives, "latency_ms")) if name in _MEASURED]
@@ -144,16 +161,23 @@ def after_deployment(
         for name in shown
         if all(name in searched[trial] for trial in trials)
     }
+    over = {trial: text for trial in trials if (text := _over(deployed[trial], budget))}
+    within = [trial for trial in trials if trial not in over]
     beaten = {
-        trial: tuple(other for other in trials if _beats(deployed[other], deployed[trial], objectives))
-        for trial in trials
+        trial: tuple(
+            other
+            for other in within
+            if _beats(deployed[other], deployed[trial], objectives)
+            and not _beats(searched[other], searched[trial], objectives)
+        )
+        for trial in within
     }
     kept = sorted(
-        (trial for trial in trials if not beaten[trial]),
+        (trial for trial in within if not beaten[trial]),
         key=lambda trial: [deployed[trial][name] for name in objectives],
     )
     fell = {trial: others for trial, others in beaten.items() if others}
-    return DeployedFront(runtime, precision, searched, deployed, tau, len(trials), tuple(kept), fell, problems)
+    return DeployedFront(runtime, precision, searched, deployed, tau, len(trials), tuple(kept), fell, over, problems)
 
 
 def format_of(runtime: str) -> str:
@@ -164,13 +188,54 @@ def format_of(runtime: str) -> str:
     return made.format
 
 
+def front_points(
+    found: Sequence[DeployedFront], objectives: Sequence[str]
+) -> tuple[str, str, dict[str, list[tuple[float, float]]]]:
+    """What a picture shows: the names of its axes, and the points of the searched front and of each deployed one.
+
+    The x axis is the first cost among the objectives, or the size of the file.
+    """
+    y = ERROR if ERROR in objectives else objectives[0]
+    x = next((name for name in objectives if name != y), "size_bytes")
+
+    def points(values: Points, trials: Iterable[int]) -> list[tuple[float, float]]:
+        return sorted((values[trial][x], values[trial][y]) for trial in trials if x in values[trial])
+
+    lines = {"searched": points(found[0].searched, found[0].searched)} if found else {}
+    return x, y, {**lines, **{f"{one.runtime}, {one.precision}": points(one.deployed, one.front) for one in found}}
+
+
+def is_timed_elsewhere(reopened: Reopened) -> bool:
+    """Whether the latencies of the study are those of another machine than this one."""
+    then = (attribute(reopened.study, "settings") or {}).get("device") or {}
+    here = device_fingerprint()
+    return "command" in then or any(then.get(name, here[name]) != here[name] for name in _HARDWARE)
+
+
+def _budget(reopened: Reopened) -> list[Constraint]:
+    """The study's limits on what is measured again; a limit on another machine's latency says nothing here."""
+    known = set(_MEASURED) - ({"latency_ms"} if is_timed_elsewhere(reopened) else set())
+    return [constraint for constraint in reopened.settings.budget if constraint.cost in known]
+
+
+def _over(values: Mapping[str, float], budget: Sequence[Constraint]) -> str:
+    broken = dict.fromkeys(constraint.cost for constraint in budget if constraint.violation(values) > 0)
+    return ", ".join(f"{name} {format_cost(name, values[name])}" for name in broken)
+
+
 def _searched(member: Network) -> dict[str, float]:
     return {**member.costs, **member.values}
 
 
 def _beats(one: Mapping[str, float], other: Mapping[str, float], objectives: Sequence[str]) -> bool:
-    pairs = [(one[name], other[name]) for name in objectives]
+    pairs = [
+        (0.0, 0.0) if _are_equal(name, one[name], other[name]) else (one[name], other[name]) for name in objectives
+    ]
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+
+def _are_equal(name: str, one: float, other: float) -> bool:
+    return abs(one - other) <= _TIES.get(name, 0.0) * min(abs(one), abs(other))
 
 
 def _tau(first: Sequence[float], second: Sequence[float]) -> float | None:

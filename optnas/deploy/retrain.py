@@ -21,13 +21,15 @@ from optnas.deploy.record import (
     Recorded,
     Training,
     date_of,
+    keep_made,
     keep_retrained,
     known_test_errors,
+    made_of,
     readings_of,
     retraining_folder,
 )
 from optnas.deploy.ties import ties_with_best
-from optnas.deploy.trained import find_trained, task_of
+from optnas.deploy.trained import are_worse, find_trained, task_of
 from optnas.errors import UsageError, first_line
 from optnas.front import Network, front
 from optnas.job import Job, Outcome, run_job
@@ -36,7 +38,7 @@ from optnas.study import coordinate, versions
 from optnas.study.reopen import Reopened
 from optnas.study.search import make_executor
 from optnas.task import ImageTask
-from optnas.task.weights import read_notes
+from optnas.task.weights import read_notes, remove_leftovers
 from optnas.threads import one_thread
 
 __all__ = ["Retrained", "Retraining", "choose_networks", "default_epochs", "retrain"]
@@ -142,9 +144,15 @@ def retrain(
     settings = {"epochs": epochs, "seeds": seeds, "augment": augment}
     say(f"{len(chosen)} networks, {seeds} trainings each, {epochs} epochs")
     with one_thread(), threadpool_limits(1), coordinate(reopened.storage, reopened.study.study_name):
+        remove_leftovers(retraining_folder(reopened))
         failures = _train(reopened, plans, workers, say)
         recorded = {plan.network.trial: _recorded(reopened, plan) for plan in plans}
         keep_retrained(reopened.study, {trial: one for trial, one in recorded.items() if one.trainings})
+        for plan in plans:
+            one = recorded[plan.network.trial]
+            worse = are_worse(reopened, plan.network, one) if one.trainings else ""
+            if worse:
+                say(worse)
         look = Look("", len(readings_of(reopened.study)))
         if test:
             look = take_look(reopened, recorded, files, settings, say)
@@ -219,6 +227,9 @@ def _train(reopened: Reopened, plans: Sequence[_Plan], workers: int | None, say:
             error = OSError(f"its weights cannot be written to {folder}")
         if error is not None:
             failures[job.number].append(f"seed {job.seed}: {first_line(error)}")
+        else:
+            made = {"versions": versions(), "date": date_of(datetime.now(UTC))}
+            keep_made(reopened.study, Path(str(job.weights)).name, made)
         came = f"error {future.result().error:.2%}" if error is None else f"failed: {first_line(error)}"
         say(f"[{done}/{len(jobs)}] trial {job.number}, seed {job.seed}: {came}")
 
@@ -239,21 +250,20 @@ def _finished(folder: Path, file: str, seed: int) -> Training | None:
     """The training of a file; None if there is none yet."""
     try:
         notes = read_notes(folder / file)
-        return Training(seed, float(notes["error"]), file)
-    except (UsageError, KeyError):
+    except UsageError:
         return None
+    error = notes.get("error")
+    return Training(seed, error, file) if isinstance(error, float) and 0 <= error <= 1 else None
 
 
 def _recorded(reopened: Reopened, plan: _Plan) -> Recorded:
     folder, images = retraining_folder(reopened), plan.task.images
     found = [_finished(folder, file, seed) for seed, file in plan.files.items()]
+    trainings = tuple(training for training in found if training is not None)
+    best = min(trainings, key=lambda training: training.error, default=None)
+    made = {} if best is None else made_of(reopened.study, best.file)
     return Recorded(
-        tuple(training for training in found if training is not None),
-        plan.task.describe(),
-        images.mean,
-        images.std,
-        versions(),
-        date_of(datetime.now(UTC)),
+        trainings, plan.task.describe(), images.mean, images.std, made.get("versions", {}), made.get("date", "")
     )
 
 

@@ -19,14 +19,14 @@ def ties_with_best(errors: Sequence[Sequence[float]], level: float = _LEVEL) -> 
 
     Args:
         errors: For each network the errors of its trainings, an independent one each. Those with fewer than two
-            say nothing of the noise: such a network ties only with itself.
+            say nothing of the noise: such a network ties only with those of an equal mean.
         level: The probability of calling equal networks different.
     """
     means = [statistics.fmean(one) if one else float("inf") for one in errors]
     if not any(errors):
         return [False] * len(errors)
     best = means.index(min(means))
-    ties = [index == best for index in range(len(errors))]
+    ties = [bool(one) and mean == means[best] for one, mean in zip(errors, means, strict=True)]
     compared = [index for index, one in enumerate(errors) if len(one) > 1]
     if best not in compared or len(compared) < 2:
         return ties

@@ -12,7 +12,7 @@ from torch import nn
 
 from optnas.deploy.checkpoint import Facts
 from optnas.deploy.model import Model
-from optnas.deploy.record import Recorded, date_of, known_test_errors, retrained_of, retraining_folder
+from optnas.deploy.record import Recorded, date_of, known_test_errors, readings_of, retrained_of, retraining_folder
 from optnas.errors import UsageError
 from optnas.front import Network, networks
 from optnas.job import Job, train_job
@@ -22,16 +22,18 @@ from optnas.space.graph import fixed_seed
 from optnas.study import attribute, versions, weights_folder
 from optnas.study.coordinator import weights_path
 from optnas.study.reopen import Reopened
-from optnas.task import ImageTask
+from optnas.task import ImageTask, TrainingDiverged
 from optnas.task.weights import fill, read_notes
 
-__all__ = ["find_trained", "model_of", "task_of"]
+__all__ = ["are_worse", "find_trained", "model_of", "task_of"]
 
 Say = Callable[[str], None]
 
 
-def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None) -> Model:
+def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, retrained: bool = True) -> Model:
     """The trained network of a trial: retrained weights where there are some, else those of the search.
+
+    Of retrained weights that err more than the search's on the same validation images, those of the search.
 
     A search in a SQLite file keeps the weights of its front. Others are trained again with the trial's own seed,
     which on the same CPU and software gives the same weights bit for bit.
@@ -40,30 +42,58 @@ def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None) -> Mo
         reopened: The study.
         trial: The number of a trained network in it.
         say: Told when a network has to be trained again, and when that ends elsewhere than the search did.
+        retrained: Whether retrained weights are taken; if not, always those of the search.
 
     Raises:
-        UsageError: If the study has no trained network of that number.
-        Whatever the task raises while it trains, such as `TrainingDiverged`.
+        UsageError: If the study has no trained network of that number, or it diverges when it is trained again.
+        Whatever else the task raises while it trains.
     """
     network = find_trained(reopened, trial)
     facts = _facts(reopened, network)
-    recorded = retrained_of(reopened.study, trial)
+    recorded = retrained_of(reopened.study, trial) if retrained else None
     if recorded is not None:
         model = _retrained(reopened, facts, recorded)
-        if model is not None:
+        worse = are_worse(reopened, network, recorded)
+        if worse and model is not None:
+            say(worse)
+        if model is not None and not (worse and _on_same_images(facts.data, recorded)):
             return model
-        say(f"trial {trial}: its retrained weights are gone; optnas retrain brings them back")
+        if model is None:
+            say(f"trial {trial}: its retrained weights are gone; optnas retrain brings them back")
     module = _kept(reopened, facts)
     if module is not None:
         return Model(module, facts)
     say(f"trial {trial}: its weights were not kept, so it is trained again as in the search")
     task = task_of(reopened, network.choices)
     job = Job(trial, reopened.objective.build, network.choices, task, facts.seed, network.costs)
-    module, outcome = train_job(job)
+    try:
+        module, outcome = train_job(job)
+    except TrainingDiverged as error:
+        raise UsageError(f"trial {trial}: has no weights, since it was trained again and {error}") from None
     assert outcome.error is not None  # nothing stops it
     if outcome.error != facts.search_error:
         say(f"trial {trial}: error {outcome.error:.4f} on validation images, it was {facts.search_error:.4f}")
     return Model(module, replace(facts, error=outcome.error, versions=versions(), date=date_of(datetime.now(UTC))))
+
+
+def are_worse(reopened: Reopened, network: Network, recorded: Recorded) -> str:
+    """A sentence for retrained weights that err more than those of the search; empty if they do not."""
+    best = recorded.best.error
+    if not best > network.error:
+        return ""
+    epochs = recorded.data.get("epochs", "?")
+    trained = f"{epochs} epoch{'' if epochs == 1 else 's'}"
+    same = _on_same_images(task_of(reopened, network.choices).describe(), recorded)
+    taken = "which are taken" if same else "on other validation images, and are taken all the same"
+    return (
+        f"trial {network.trial}: retrained weights of {trained} err more than those of the search "
+        f"({best:.2%}, {network.error:.2%}), {taken}"
+    )
+
+
+def _on_same_images(data: Mapping[str, Any], recorded: Recorded) -> bool:
+    """Whether both errors are of the same validation images: they are the first ones of one split."""
+    return all(data.get(name) == recorded.data.get(name) for name in ("data", "n_val", "split_seed"))
 
 
 def find_trained(reopened: Reopened, trial: int) -> Network:
@@ -108,6 +138,7 @@ def _facts(reopened: Reopened, network: Network) -> Facts:
         search_error=network.error,
         seed=trial.user_attrs[ATTRIBUTE + "seed"],
         error=network.error,
+        looks=tuple(read.date for read in readings_of(reopened.study)),
         versions=attribute(reopened.study, "versions") or {},
         date=date_of(trial.datetime_complete),
     )

@@ -15,7 +15,7 @@ from optnas.front import Network, front, networks, objective_names
 from optnas.objective import ATTRIBUTE, ERROR
 from optnas.report.picture import write_picture
 
-__all__ = ["draw_front", "save_front"]
+__all__ = ["axis_label", "draw_front", "save_front"]
 
 _BLUE, _GREY, _RED = "#0b5fa5", "#8a8a8a", "#b5452c"
 _AXES = {
@@ -92,6 +92,11 @@ def draw_front(study: Study, axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9)
     # A study's name is no formula, whatever signs are in it.
     axes.set_title(_finding(study, best, x, y, len(trained)), fontsize=11, loc="left", parse_math=False)
+
+
+def axis_label(name: str) -> str:
+    """The words for an objective or cost on an axis."""
+    return _AXES.get(name, name)
 
 
 def is_pruned(trial: FrozenTrial) -> bool:

@@ -23,10 +23,10 @@ from optnas.study.create import attribute, differences, find_study, study_names
 from optnas.study.settings import Settings, settings_from
 from optnas.study.storage import open_storage
 
-__all__ = ["Reopened", "attributes_before", "identity_of", "make_objective", "reopen"]
+__all__ = ["LATENCY_TIE", "Reopened", "attributes_before", "identity_of", "make_objective", "reopen"]
 
-#: Latencies that differ by less are ties for a pruner: about twice the spread of one measurement.
-_LATENCY_TIE = 0.03
+#: Latencies that differ by less, as a share, are ties: about twice the spread of one measurement.
+LATENCY_TIE = 0.03
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def make_objective(settings: Settings, before: Mapping[str, Any], *, timed: bool
 def _pruner(settings: Settings) -> Pruner:
     pruner = make_pruner(settings.pruner, settings.task.settings.epochs)
     if isinstance(pruner, DominancePruner) and settings.latency_table is None:  # what is foretold has no spread
-        return replace(pruner, ties={"latency_ms": _LATENCY_TIE})
+        return replace(pruner, ties={"latency_ms": LATENCY_TIE})
     return pruner
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from optnas.errors import UsageError
 
-__all__ = ["fill", "read_notes", "save_weights"]
+__all__ = ["fill", "read_notes", "remove_leftovers", "save_weights"]
 
 _NOTES = "optnas"
 
@@ -35,10 +35,18 @@ def save_weights(module: nn.Module, path: Path, notes: Mapping[str, Any]) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, beside, {_NOTES: json.dumps(notes)})
+        # Not save_file, whose files only their owner may read.
+        beside.write_bytes(save(tensors, {_NOTES: json.dumps(notes)}))
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the halves of files that a kill left; nobody else may be writing there."""
+    for path in folder.glob("*.safetensors.*"):
+        if path.suffix[1:].isdigit():
+            path.unlink(missing_ok=True)
 
 
 def read_notes(path: Path) -> dict[str, Any]:

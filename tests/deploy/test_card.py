@@ -48,7 +48,7 @@ def test_files_and_how_to_run_them(reopened, tmp_path):
     )
     assert "loses \\| little" in text
     assert text.count("```python") == 2
-    assert 'InferenceSession("network.onnx")' in text
+    assert 'InferenceSession("network.onnx", options)' in text
     for lines in text.split("```python\n")[1:]:
         compile(lines.split("```")[0], "snippet", "exec")
 
@@ -58,3 +58,11 @@ def test_a_folder_that_cannot_be_written(reopened, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
         write_card(model, tmp_path / "file" / "card")
+
+
+def test_a_study_that_looked_twice_says_so(reopened):
+    model = model_of(reopened, front(reopened.study)[0].trial)
+    facts = replace(model.facts, looks=("2026-11-24 17:05", "2026-11-25 08:00"))
+    text = replace(model, facts=facts).card()
+    assert "read its test images 2 times, on 2026-11-24 17:05, 2026-11-25 08:00 (UTC)" in text
+    assert "read after everything was chosen" not in text

@@ -110,3 +110,23 @@ def test_shared_weights_and_buffers_outside_the_state_dict_come_back(tmp_path):
     assert second.two.weight is second.one.weight
     assert torch.equal(second.two.weight, first.one.weight)
     assert torch.equal(second.noise, first.noise)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("std", (0.0,)), ("mean", (float("nan"),)), ("input_shape", (1, "8", 8)), ("classes", (1, 2)),
+        ("seed", "five"), ("error", None), ("choices", [1]), ("mean", 3), ("input_shape", 7),
+    ],
+)  # fmt: skip
+def test_strange_facts_are_refused(field, value, tmp_path):
+    saved = model()
+    Model(saved.network, replace(saved.facts, **{field: value})).save(tmp_path / "a")
+    with pytest.raises(UsageError, match=f"got one with a strange {field}"):
+        optnas.load_model(tmp_path / "a")
+
+
+def test_others_may_read_the_file_as_the_umask_says(tmp_path):
+    model().save(tmp_path / "a")
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode

@@ -62,6 +62,7 @@ def reopened():
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch):
     # What a study keeps, and the picture of the card, have tests of their own.
+    monkeypatch.setattr(export, "study_digest", lambda reopened: "digest")
     monkeypatch.setattr(export, "study_references", lambda reopened, formats: {})
     monkeypatch.setattr(export, "write_card", lambda model, folder, files: (folder / "README.md").write_text("card"))
 
@@ -72,7 +73,7 @@ def contents(folder):
 
 def test_files_are_judged_on_validation_images(tmp_path, reopened):
     (fp32, int8) = export_models([model(7)], reopened, tmp_path, ("onnx",), True, calibration=50)
-    assert set(contents(tmp_path)) == {
+    assert set(contents(tmp_path)) == {"study.json"} | {
         f"trial-7/{name}"
         for name in ("network.onnx", "network-int8.onnx", "network.safetensors", "README.md", "files.json")
     }
@@ -206,3 +207,37 @@ def test_bad_input_is_refused_before_any_work(tmp_path, reopened, monkeypatch):
 def test_the_digest_is_of_the_weights():
     assert weights_digest(Net()) == weights_digest(Net())
     assert weights_digest(Net()) != weights_digest(Net(1))
+
+
+def test_files_of_other_weights_do_not_stay_beside_the_new_card(tmp_path, reopened):
+    export_models([model()], reopened, tmp_path, ("onnx",), True, images=5, calibration=8)
+    export_models([model(network=Net(1))], reopened, tmp_path, ("onnx",), images=5)
+    assert not (tmp_path / "trial-0/network-int8.onnx").exists()
+    assert set(json.loads((tmp_path / "trial-0/files.json").read_text())) == {"network.onnx"}
+
+
+def test_a_folder_of_another_study_is_refused(tmp_path, reopened, monkeypatch):
+    export_models([model()], reopened, tmp_path, ("onnx",), images=5)
+    before = contents(tmp_path)
+    monkeypatch.setattr(export, "study_digest", lambda reopened: "another")
+    with pytest.raises(UsageError, match=r"expected a folder of study 'digits', got .* 'digits' of another search"):
+        export_models([model(network=Net(1))], reopened, tmp_path, ("onnx",), images=5)
+    assert contents(tmp_path) == before
+
+
+def test_damaged_records_are_dropped_and_another_device_times_again(tmp_path, reopened):
+    export_models([model()], reopened, tmp_path, ("onnx",), images=5)
+    path = tmp_path / "trial-0/files.json"
+    whole = json.loads(path.read_text())["network.onnx"]
+    for damaged in (
+        {"network.onnx": {"made": 1, "device": {}}, "x": 5},
+        {"network.onnx": {**whole, "facts": {**whole["facts"], "extra": 1}}},
+        {"network.onnx": {**whole, "facts": {**whole["facts"], "latency_ms": "fast"}}},
+        {"../network.onnx": {**whole, "made": {}}},
+        [],
+        {"network.onnx": {**whole, "device": {"processor": "another"}, "facts": {**whole["facts"], "latency_ms": 1e9}}},
+    ):
+        path.write_text(json.dumps(damaged))
+        (one,) = export_models([model()], reopened, tmp_path, ("onnx",), images=5)
+        assert one.file
+        assert one.latency_ms < 1e6

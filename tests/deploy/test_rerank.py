@@ -2,7 +2,8 @@
 
 import pytest
 
-from optnas.deploy.rerank import after_deployment, format_of
+from optnas.cost import parse_constraints
+from optnas.deploy.rerank import after_deployment, format_of, front_points
 from optnas.errors import UsageError
 
 NAMES = ("error", "latency_ms")
@@ -55,3 +56,32 @@ def test_runtimes_without_files_are_refused():
         format_of("eager")
     with pytest.raises(UsageError, match="unknown runtime 'onnx'"):
         format_of("onnx")
+
+
+def test_latencies_within_three_percent_are_ties():
+    deployed = points(t1=(0.05, 3.0), t2=(0.10, 2.0), t3=(0.10, 1.95))
+    found = after_deployment("onnxruntime", "fp32", NAMES, SEARCHED, deployed, {})
+    assert found.front == (1, 3, 2)
+    assert found.fell == {}
+    # What tied as it was searched did not fall by deployment.
+    tied = points(t1=(0.05, 1.01), t2=(0.10, 1.0))
+    assert after_deployment("onnxruntime", "fp32", NAMES, tied, tied, {}).fell == {}
+
+
+def test_a_network_over_the_budget_leaves_the_front_and_beats_nobody():
+    deployed = points(t1=(0.05, 2.1), t2=(0.10, 2.5), t3=(0.20, 1.0))
+    budget = parse_constraints(["latency_ms<=2", "size_bytes<=100"])
+    sized = {trial: {**values, "size_bytes": 10.0} for trial, values in deployed.items()}
+    found = after_deployment("onnxruntime", "fp32", NAMES, SEARCHED, sized, {}, budget)
+    assert found.front == (3,)
+    assert found.over == {1: "latency_ms 2.10 ms", 2: "latency_ms 2.50 ms"}
+    assert found.fell == {}
+
+
+def test_the_picture_shows_the_first_cost():
+    found = after_deployment("litert", "int8", NAMES, SEARCHED, points(t1=(0.05, 1.5), t2=(0.1, 2.0)), {3: "no"})
+    assert front_points([found], NAMES) == (
+        "latency_ms",
+        "error",
+        {"searched": [(1.0, 0.2), (2.0, 0.1), (3.0, 0.05)], "litert, int8": [(1.5, 0.05)]},
+    )

@@ -12,7 +12,7 @@ import optnas
 from optnas.cost import parse_constraints
 from optnas.deploy import model_of
 from optnas.deploy import retrain as room
-from optnas.deploy.record import readings_of, retraining_folder
+from optnas.deploy.record import readings_of, retrained_of, retraining_folder
 from optnas.deploy.retrain import choose_networks, default_epochs, retrain
 from optnas.errors import UsageError
 from optnas.front import front, networks
@@ -22,6 +22,12 @@ from optnas.task import TrainingDiverged, evaluate, load_test
 from optnas.task.weights import fill, read_notes, save_weights
 
 QUICK = {"epochs": 2, "seeds": 2, "workers": 0}
+
+
+@pytest.fixture
+def _better(monkeypatch):
+    """Two epochs may err more than the search did; these tests are of networks that do not."""
+    monkeypatch.setattr("optnas.deploy.trained.are_worse", lambda *given: "")
 
 
 def files(reopened):
@@ -41,6 +47,7 @@ def test_networks_are_chosen_from_the_front(reopened):
         choose_networks(reopened, networks=0)
 
 
+@pytest.mark.usefixtures("_better")
 def test_means_and_models_are_those_of_the_trainings(reopened):
     said = []
     chosen = choose_networks(reopened, networks=2)
@@ -129,6 +136,7 @@ def test_a_kill_costs_the_training_that_ran(reopened, storage, monkeypatch):
     assert [one.errors for one in fresh.networks] == [one.errors for one in result.networks]
 
 
+@pytest.mark.usefixtures("_better")
 def test_a_training_that_diverges_is_reported_and_the_others_go_on(reopened, monkeypatch):
     chosen, run_job = choose_networks(reopened, networks=2), room.run_job
     sick = chosen[0].trial
@@ -170,6 +178,7 @@ def test_worker_processes_train_the_same(reopened, storage):
     assert retrain(reopened, chosen, **{**QUICK, "workers": 1}, test=False).networks[0].errors == here
 
 
+@pytest.mark.usefixtures("_better")
 def test_weights_that_are_gone(reopened):
     trial = front(reopened.study)[0].trial
     retrain(reopened, choose_networks(reopened, trials=[trial]), **QUICK, test=False)
@@ -226,3 +235,59 @@ def test_the_study_stays_an_ordinary_one(reopened, storage):
     assert len(optuna.load_study(study_name="digits", storage=storage).trials) == before
     assert optnas.search(storage=storage, trials=6, workers=0).front
     assert len(files(reopened)) == 2, "a search leaves retrained weights alone"
+
+
+def test_a_look_that_was_begun_is_remembered_whatever_ends_it(reopened, monkeypatch):
+    chosen = choose_networks(reopened, networks=1)
+
+    def killed(data):
+        assert [read.complete for read in readings_of(reopened.study)] == [False]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("optnas.deploy.look.load_test", killed)
+        with pytest.raises(KeyboardInterrupt):
+            retrain(reopened, chosen, **QUICK)
+    with pytest.raises(UsageError, match="its test images were read on"):
+        retrain(reopened, chosen, **{**QUICK, "epochs": 3})
+    said = []
+    result = retrain(reopened, chosen, **QUICK, say=said.append)
+    assert result.looks == 2
+    assert any("begun on" in line and "it counts as one" in line for line in said)
+    assert [read.complete for read in readings_of(reopened.study)] == [False, True]
+
+
+def test_half_a_file_that_a_kill_left_is_removed(reopened):
+    folder = retraining_folder(reopened)
+    folder.mkdir(parents=True)
+    (folder / "trial-0-seed-0-a.safetensors.123").write_bytes(b"half")
+    retrain(reopened, choose_networks(reopened, networks=1), **{**QUICK, "epochs": 1, "seeds": 1}, test=False)
+    assert all(name.endswith(".safetensors") for name in files(reopened))
+
+
+def test_weights_of_the_search_stand_where_retraining_errs_more_on_the_same_images(reopened, monkeypatch):
+    chosen = choose_networks(reopened, networks=1)
+    retrain(reopened, chosen, **{**QUICK, "epochs": 1, "seeds": 1}, test=False)
+    trial, folder = chosen[0].trial, retraining_folder(reopened)
+    (name,) = files(reopened)
+    module = reopened.objective.build(ReplayTrial(chosen[0].choices))
+    fill(module, folder / name)
+    save_weights(module, folder / name, {**read_notes(folder / name), "error": 0.99})
+    said = []
+    retrain(reopened, chosen, **{**QUICK, "epochs": 1, "seeds": 1}, test=False, say=said.append)
+    words = f"trial {trial}: retrained weights of 1 epoch err more than those of the search (99.00%"
+    assert [line for line in said if line.startswith(words)]
+    said.clear()
+    assert not model_of(reopened, trial, said.append).facts.retrained
+    assert said[0].startswith(words)
+
+
+def test_versions_and_date_are_those_of_the_training(reopened, monkeypatch):
+    chosen = choose_networks(reopened, networks=1)
+    retrain(reopened, chosen, **QUICK, test=False)
+    before = retrained_of(reopened.study, chosen[0].trial)
+    assert "torch" in before.versions
+    monkeypatch.setattr(room, "versions", lambda: {"torch": "another"})
+    monkeypatch.setattr(room, "date_of", lambda moment: "another day")
+    retrain(reopened, chosen, **QUICK, test=False)
+    assert retrained_of(reopened.study, chosen[0].trial) == before

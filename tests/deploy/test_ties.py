@@ -19,7 +19,8 @@ def test_clear_and_unclear_differences():
         ([], []),
         ([[]], [False]),
         ([[0.1]], [True]),
-        ([[0.1], [0.1]], [True, False]),  # without a second seed nothing is known of the noise
+        ([[0.1], [0.1]], [True, True]),
+        ([[0.1], [0.2]], [True, False]),  # without a second seed nothing is known of the noise
         ([[0.1, 0.1], [0.1, 0.1], [0.2, 0.2]], [True, True, False]),
         ([[0.1, 0.1], [], [0.2]], [True, False, False]),
         ([[0.1, 0.3], [0.15, 0.35], [0.2, 0.4]], [True, True, True]),
