@@ -31,7 +31,7 @@ class FoundNetwork(Network):
     """The study."""
 
     def model(self) -> Model:
-        """The trained network: retrained weights where there are some, else those of the search."""
+        """The trained network: retrained weights where there are better ones, else those of the search."""
         return model_of(self.origin, self.trial)
 
     def retrain(
@@ -63,7 +63,7 @@ class FoundNetwork(Network):
         )  # fmt: skip
         if not trained.networks[0].errors:
             raise UsageError(f"trial {self.trial}: no training ended well: {'; '.join(trained.networks[0].failures)}")
-        return self.model()
+        return model_of(self.origin, self.trial, weights="retrained")
 
     def export(
         self, folder: str | PathLike[str], formats: Sequence[str] = ("onnx",), int8: bool = False, **more: Any

@@ -66,7 +66,7 @@ def _rerank(given: argparse.Namespace) -> int:
         raise UsageError(f"study {reopened.study.study_name!r} has no trained network")
     progress = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
-        models = [model_of(reopened, member.trial, progress.print, retrained=False) for member in members]
+        models = [model_of(reopened, member.trial, progress.print, weights="searched") for member in members]
         found = rerank(
             models, members, reopened, runtimes, given.int8, images=given.images, workers=given.workers,
             say=progress.print,

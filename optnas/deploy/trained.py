@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -28,12 +28,11 @@ from optnas.task.weights import fill, read_notes
 __all__ = ["are_worse", "find_trained", "model_of", "task_of"]
 
 Say = Callable[[str], None]
+Weights = Literal["better", "retrained", "searched"]
 
 
-def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, retrained: bool = True) -> Model:
-    """The trained network of a trial: retrained weights where there are some, else those of the search.
-
-    Of retrained weights that err more than the search's on the same validation images, those of the search.
+def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, weights: Weights = "better") -> Model:
+    """The trained network of a trial.
 
     A search in a SQLite file keeps the weights of its front. Others are trained again with the trial's own seed,
     which on the same CPU and software gives the same weights bit for bit.
@@ -42,7 +41,8 @@ def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, re
         reopened: The study.
         trial: The number of a trained network in it.
         say: Told when a network has to be trained again, and when that ends elsewhere than the search did.
-        retrained: Whether retrained weights are taken; if not, always those of the search.
+        weights: Which of them. "searched" are those of the search, "retrained" those of `retrain` where there are
+            some, "better" the same, but not where they err more on the same validation images.
 
     Raises:
         UsageError: If the study has no trained network of that number, or it diverges when it is trained again.
@@ -50,13 +50,13 @@ def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, re
     """
     network = find_trained(reopened, trial)
     facts = _facts(reopened, network)
-    recorded = retrained_of(reopened.study, trial) if retrained else None
+    recorded = retrained_of(reopened.study, trial) if weights != "searched" else None
     if recorded is not None:
         model = _retrained(reopened, facts, recorded)
         worse = are_worse(reopened, network, recorded)
         if worse and model is not None:
             say(worse)
-        if model is not None and not (worse and _on_same_images(facts.data, recorded)):
+        if model is not None and (weights == "retrained" or not (worse and _on_same_images(facts.data, recorded))):
             return model
         if model is None:
             say(f"trial {trial}: its retrained weights are gone; optnas retrain brings them back")
