@@ -111,7 +111,7 @@ def _print(console: Console, found: DeployedFront, reopened: Reopened) -> None:
         said = "none, all are equal" if tau is None else f"{tau:.2f}"
         said = "none, of fewer than two networks" if found.n < 2 else said
         console.print(f"Kendall's tau of {name}: {said} (n = {found.n})")
-    left = f"{len(found.front)} of {len(found.searched)} stay on the front"
+    left = f"{len(found.front)} of {len(found.searched)} are on the front"
     console.print(f"{left}: trials {', '.join(map(str, found.front)) or 'none'}\n")
 
 
@@ -140,6 +140,8 @@ def _standing(found: DeployedFront, trial: int) -> str:
         return f"over the budget: {found.over[trial]}"
     if trial in found.fell:
         return f"fell, beaten by {', '.join(map(str, found.fell[trial]))}"
+    if trial in found.already:
+        return f"beaten before, by {', '.join(map(str, found.already[trial]))}"
     return "front"
 
 

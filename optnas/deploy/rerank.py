@@ -52,6 +52,8 @@ class DeployedFront:
     """Trials that no other one beats after deployment, least error first."""
     fell: Mapping[int, tuple[int, ...]]
     """Trials that left the front, and which trials beat them now and did not before."""
+    already: Mapping[int, tuple[int, ...]]
+    """Trials that others beat now as they did before, on these images or by less than a tie, and which others."""
     over: Mapping[int, str]
     """Trials that break a budget of the study once deployed, and the costs that do."""
     problems: Mapping[int, str]
@@ -143,7 +145,7 @@ def after_deployment(
     """The facts of one runtime, from what was searched and what was measured.
 
     Latencies that differ by less than `LATENCY_TIE` are equal. A network falls if another one beats it by this
-    measure that did not beat it before by the same measure.
+    measure that did not beat it before by the same measure, on the same images.
 
     Args:
         runtime: Its name.
@@ -164,20 +166,27 @@ def after_deployment(
     over = {trial: text for trial in trials if (text := _over(deployed[trial], budget))}
     within = [trial for trial in trials if trial not in over]
     beaten = {
-        trial: tuple(
-            other
-            for other in within
-            if _beats(deployed[other], deployed[trial], objectives)
-            and not _beats(searched[other], searched[trial], objectives)
-        )
+        trial: tuple(other for other in within if _beats(deployed[other], deployed[trial], objectives))
         for trial in within
     }
     kept = sorted(
         (trial for trial in within if not beaten[trial]),
         key=lambda trial: [deployed[trial][name] for name in objectives],
     )
-    fell = {trial: others for trial, others in beaten.items() if others}
-    return DeployedFront(runtime, precision, searched, deployed, tau, len(trials), tuple(kept), fell, over, problems)
+    before = {
+        trial: tuple(other for other in others if _beats(searched[other], searched[trial], objectives))
+        for trial, others in beaten.items()
+    }
+    # Who is to blame: deployment, or a searched front that holds what is a tie, or other images.
+    fell = {
+        trial: tuple(other for other in others if other not in before[trial])
+        for trial, others in beaten.items()
+        if set(others) - set(before[trial])
+    }
+    already = {trial: others for trial, others in before.items() if others and trial not in fell}
+    return DeployedFront(
+        runtime, precision, searched, deployed, tau, len(trials), tuple(kept), fell, already, over, problems
+    )
 
 
 def format_of(runtime: str) -> str:

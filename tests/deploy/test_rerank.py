@@ -85,3 +85,21 @@ def test_the_picture_shows_the_first_cost():
         "error",
         {"searched": [(1.0, 0.2), (2.0, 0.1), (3.0, 0.05)], "litert, int8": [(1.5, 0.05)]},
     )
+
+
+def test_what_was_beaten_before_is_not_on_the_front_nor_deployments_fault():
+    # Within 3 % of latency 2 is beaten by 1 before and after; 3 is beaten by 1 only once it is deployed.
+    searched = {
+        1: {"error": 0.10, "latency_ms": 1.0},
+        2: {"error": 0.12, "latency_ms": 0.99},
+        3: {"error": 0.2, "latency_ms": 0.5},
+    }
+    deployed = {
+        1: {"error": 0.10, "latency_ms": 1.0},
+        2: {"error": 0.12, "latency_ms": 1.2},
+        3: {"error": 0.2, "latency_ms": 1.1},
+    }
+    found = after_deployment("onnxruntime", "fp32", ("error", "latency_ms"), searched, deployed, {})
+    assert found.front == (1,)
+    assert found.already == {2: (1,)}
+    assert found.fell == {3: (1,)}
