@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from optnas.cost.price import Prices
-from optnas.cost.table import TimedBlock, timed_block, write_whole
+from optnas.cost.table import TimedBlock, timed_block
 from optnas.errors import UsageError
+from optnas.whole import whole_file
 
 __all__ = ["KeptBlocks"]
 
@@ -65,7 +66,8 @@ class KeptBlocks:
                 return
             # Anew, without a last line that a killed process wrote half of.
             lines = [f"{self._head}\n", *(_line(*pair) for pair in self.blocks.items())]
-            write_whole(self._path, "".join(lines))
+            with whole_file(self._path) as beside:
+                beside.write_text("".join(lines))
             self._begun = True
         except OSError as error:
             raise UsageError(f"latency table: cannot write {self._path} ({error.strerror})") from None

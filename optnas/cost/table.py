@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from torch import nn
 
 from optnas.cost.identity import digest_of, kind_of
 from optnas.errors import UsageError
+from optnas.whole import whole_file
 
 __all__ = [
     "Features",
@@ -32,7 +32,6 @@ __all__ = [
     "load_table",
     "timed_block",
     "within_reach",
-    "write_whole",
 ]
 
 _FORMAT = "optnas latency table 1"
@@ -168,7 +167,8 @@ class LatencyTable:
 
     def save(self, path: str | Path) -> None:
         """Write the file."""
-        write_whole(Path(path), self._text() + "\n")
+        with whole_file(Path(path)) as beside:
+            beside.write_text(self._text() + "\n")
 
     def _text(self) -> str:
         return json.dumps({"format": _FORMAT, **asdict(self)}, sort_keys=True)
@@ -254,16 +254,6 @@ def timed_block(facts: Mapping[str, Any]) -> TimedBlock:
     """
     macs, params, inputs, outputs = facts["features"]
     return TimedBlock(facts["kind"], tuple(facts["input_shape"]), (macs, params, inputs, outputs), facts["time_ns"])
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file; who reads it meanwhile sees the old one or the new one."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _short(space: str) -> str:

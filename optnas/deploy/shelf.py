@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from optnas.deploy.files import FileJob, Judged, weights_digest
 from optnas.deploy.model import Model
 from optnas.errors import UsageError
 from optnas.runtime import FORMATS, runtime_of
+from optnas.whole import whole_file
 
 __all__ = ["Exported", "Shelf", "write_file"]
 
@@ -204,12 +204,9 @@ def _name(job: FileJob, precision: str) -> str:
 
 def write_file(path: Path, content: bytes) -> None:
     """Who reads the file meanwhile sees the old one or the new one."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        beside.replace(path)
+        with whole_file(path) as beside:
+            beside.write_bytes(content)
     except OSError as error:
         raise UsageError(f"export {path}: cannot be written: {error.strerror}") from None
-    finally:
-        beside.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from optnas.errors import UsageError
 from optnas.supernet.shared import SharedTensors
+from optnas.whole import whole_file
 
 __all__ = ["SupernetState", "average", "load_notes", "load_state", "load_weights", "save_state"]
 
@@ -48,12 +48,8 @@ def save_state(state: SupernetState, path: Path, notes: Mapping[str, object] | N
     tensors |= {f"mean/{name}": tensor for name, tensor in state.means.tensors.items()}
     tensors |= {f"square/{name}": tensor for name, tensor in state.squares.tensors.items()}
     tensors |= {f"count/{name}": tensor for name, tensor in state.counts.items()}
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as beside:
         save_file(tensors, beside, {"notes": json.dumps(notes or {})})
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def load_state(path: str | Path, device: torch.device | str = "cpu") -> SupernetState:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from optnas.errors import UsageError
+from optnas.whole import whole_file
 
 __all__ = ["fill", "read_notes", "remove_leftovers", "save_weights"]
 
@@ -33,13 +33,9 @@ def save_weights(module: nn.Module, path: Path, notes: Mapping[str, Any]) -> Non
     """
     tensors = {name: _copy(tensor) for name, tensor in _tensors(module).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as beside:
         # Not save_file, whose files only their owner may read.
         beside.write_bytes(save(tensors, {_NOTES: json.dumps(notes)}))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
