@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import moocore
 import numpy as np
@@ -21,7 +23,7 @@ from optnas.cost import COSTS, Constraint
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE, ERROR
 
-__all__ = ["Network", "best", "front", "hypervolume", "networks", "objective_names"]
+__all__ = ["Network", "best", "candidates", "front", "hypervolume", "networks", "objective_names"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,19 @@ class Network:
         return self.values.get(ERROR, float("nan"))
 
 
+#: What a study called its objectives when they were first asked for. Optuna reads a study's notes for the dashboard
+#: with them, which with a thousand trials takes 70 ms, and they are asked for several times a trial.
+_names: WeakKeyDictionary[Study, tuple[str, ...]] = WeakKeyDictionary()
+
+
 def objective_names(study: Study) -> tuple[str, ...]:
     """The names of the objectives; "value0", "value1" and so on where the study gives none."""
-    return tuple(study.metric_names or (f"value{index}" for index in range(len(study.directions))))
+    if study not in _names:
+        given = study.metric_names
+        if given is None:  # they may come
+            return tuple(f"value{index}" for index in range(len(study.directions)))
+        _names[study] = tuple(given)
+    return _names[study]
 
 
 def networks(study: Study, budget: Sequence[Constraint] = ()) -> list[Network]:
@@ -70,26 +82,39 @@ def networks(study: Study, budget: Sequence[Constraint] = ()) -> list[Network]:
             shown = ", ".join(name for name in COSTS if name in measured) or "none"
             raise UsageError(f"budget {constraint}: this study measured other costs: {shown}")
     return [
-        network for network in found if all(c.cost in network.costs and c.violation(network.costs) <= 0 for c in budget)
+        network
+        for network in found
+        if all(isfinite(network.costs.get(c.cost, nan)) and c.violation(network.costs) <= 0 for c in budget)
     ]
+
+
+def candidates(study: Study, budget: Sequence[Constraint] = ()) -> list[Network]:
+    """The networks that may be on the front: feasible, within the budget, and with finite values; by trial number.
+
+    Raises:
+        UsageError: If the budget names a cost that the study did not measure.
+    """
+    found = networks(study, budget)
+    return [network for network in found if network.feasible and all(map(isfinite, network.values.values()))]
 
 
 def front(study: Study, budget: Sequence[Constraint] = ()) -> list[Network]:
     """The feasible networks that no other one is as good as in all objectives and better in one.
 
-    Of networks with equal values the first trial stays. Sorted by the first objective, best first.
+    Of networks with equal values the first trial stays; one with a value that is not finite has no place. Sorted by
+    the first objective, best first.
 
     Raises:
         UsageError: If the budget names a cost that the study did not measure.
     """
-    candidates = [network for network in networks(study, budget) if network.feasible]
-    if not candidates:
+    found = candidates(study, budget)
+    if not found:
         return []
-    losses = _losses(study, candidates)
+    losses = _losses(study, found)
     # Stable: of several equal ones moocore keeps the first.
-    kept = moocore.is_nondominated(losses) if len(candidates) > 1 else np.array([True])
+    kept = moocore.is_nondominated(losses) if len(found) > 1 else np.array([True])
     order = np.lexsort(losses.T[::-1])
-    return [candidates[index] for index in order if kept[index]]
+    return [found[index] for index in order if kept[index]]
 
 
 def best(study: Study, budget: Sequence[Constraint] = ()) -> Network | None:
@@ -98,13 +123,13 @@ def best(study: Study, budget: Sequence[Constraint] = ()) -> Network | None:
     Raises:
         UsageError: If the budget names a cost that the study did not measure.
     """
-    candidates = [network for network in networks(study, budget) if network.feasible]
-    if not candidates:
+    found = candidates(study, budget)
+    if not found:
         return None
     names = objective_names(study)
     column = names.index(ERROR) if ERROR in names else 0
-    losses = _losses(study, candidates)
-    return candidates[min(range(len(candidates)), key=lambda index: (losses[index, column], *losses[index]))]
+    losses = _losses(study, found)
+    return found[min(range(len(found)), key=lambda index: (losses[index, column], *losses[index]))]
 
 
 def hypervolume(losses: NDArray[np.float64], reference: Sequence[float]) -> float:
@@ -113,9 +138,11 @@ def hypervolume(losses: NDArray[np.float64], reference: Sequence[float]) -> floa
     Args:
         losses: (n, k), smaller is better, none below 0. Rows beyond the reference add nothing; rows with a
             NaN are left out.
-        reference: (k,), above 0: the worst values that count.
+        reference: (k,) the worst values that count. One that is 0 leaves no box, of which nothing is covered.
     """
     worst = np.asarray(reference, dtype=float)
+    if not (worst > 0).all():
+        return 0.0
     losses = np.asarray(losses, dtype=float).reshape(-1, len(worst)) / worst
     losses = losses[np.all(losses < 1, axis=1)]
     if not len(losses):
@@ -137,6 +164,6 @@ def _network(trial: FrozenTrial, names: Sequence[str]) -> Network:
     )
 
 
-def _losses(study: Study, candidates: Sequence[Network]) -> NDArray[np.float64]:
+def _losses(study: Study, found: Sequence[Network]) -> NDArray[np.float64]:
     signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions]
-    return np.array([list(network.values.values()) for network in candidates]) * signs
+    return np.array([list(network.values.values()) for network in found]) * signs

@@ -18,7 +18,7 @@ from torch import nn
 from optnas.cost import COSTS, EXACT, BlockCounter, Constraint, DeviceFailed, Prices
 from optnas.errors import UsageError, first_line
 from optnas.job import Job, Outcome, run_job
-from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited
+from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited, plain_bounds
 from optnas.sampler import Experience, derive_seed, make_sampler
 from optnas.sampler.warm import silent
 from optnas.space import Choices, Space, bind_space, fingerprint
@@ -162,7 +162,7 @@ class Objective:
                 raise TrialPruned(f"the same network as trial {gate.of}, which was pruned")
             return gate.values
         outcome = run_job(gate)
-        self.keep(trial, outcome)
+        self.keep(trial, gate, outcome)
         values = self.values(gate.costs, outcome)
         if values is None:
             raise TrialPruned(outcome.reason)
@@ -225,14 +225,14 @@ class Objective:
         self._counter.walk(trial)
         self.task.suggest(trial)
 
-    def foresee(self, choices: Choices) -> dict[str, float] | None:
+    def foresee(self, choices: Choices, also: Sequence[str] = ()) -> dict[str, float] | None:
         """The costs that a sampler can know of any network at once, in a millisecond; None if it does not work.
 
-        `macs` and `params`, which say much of what a network can learn, and those objectives and constraints that
-        are known by blocks: latency too if it is foretold from a table.
+        `macs` and `params`, which say much of what a network can learn, and those objectives and constraints, and
+        of the costs in `also`, that are known by blocks: latency too if it is foretold from a table.
         """
         costs = self._counter(choices)
-        named = {"macs", "params", *self.objectives, *(constraint.cost for constraint in self.constraints)}
+        named = {"macs", "params", *self.objectives, *(constraint.cost for constraint in self.constraints), *also}
         return costs and {name: cost for name, cost in costs.items() if name in named}
 
     def excess(self, costs: Mapping[str, float]) -> float:
@@ -277,9 +277,12 @@ class Objective:
             return None
         return tuple(outcome.error if name == ERROR else float(costs[name]) for name in self.objectives)
 
-    def keep(self, trial: Trial, outcome: Outcome) -> None:
-        """Keep what training left beside the values: the curve, seconds, and what the pruner said."""
+    def keep(self, trial: Trial, job: Job, outcome: Outcome) -> None:
+        """Keep what training left beside the values: the curve and its bounds, seconds, and what the pruner said."""
         _keep(trial, curve=[round(error, 6) for error in outcome.curve], seconds=round(outcome.seconds, 3))
+        bounds = plain_bounds(job.thresholds)
+        if bounds:
+            _keep(trial, bounds=bounds)
         verdict = {"reason": outcome.reason, "pruned_epoch": outcome.stop_epoch, "pruned_bound": outcome.bound}
         # Also where it is empty: a run that was killed may have left another.
         _keep(trial, **{k: v for k, v in verdict.items() if v or ATTRIBUTE + k in trial.user_attrs})

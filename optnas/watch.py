@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from optuna import Study
 from optuna.trial import TrialState
@@ -15,38 +15,46 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from optnas.cost import COSTS, format_cost
+from optnas.facts.summary import format_value
 from optnas.front import Network, front, objective_names
-from optnas.objective import ATTRIBUTE, ERROR
+from optnas.objective import ATTRIBUTE
 from optnas.study import Event, is_trained
 from optnas.study.search import Watcher, hypervolume_so_far
 from optnas.study.settings import Settings
 
-__all__ = ["Watch", "format_value", "front_table"]
+__all__ = ["Watch", "front_table"]
 
 _ROWS = 8
 
 
-def format_value(name: str, value: float) -> str:
-    """An objective or cost for people: an error in per cent, a cost with its unit."""
-    if name == ERROR:
-        return f"{value:.2%}"
-    return format_cost(name, value) if name in COSTS else f"{value:g}"
+def front_table(
+    members: Sequence[Network],
+    title: str,
+    columns: Sequence[str],
+    rows: int | None = None,
+    beside: Mapping[str, Sequence[str]] | None = None,
+) -> Table:
+    """The networks of a front, a row each; of more than `rows` the middle is left out evenly.
 
-
-def front_table(members: Sequence[Network], title: str, columns: Sequence[str], rows: int | None = None) -> Table:
-    """The networks of a front, a row each; of more than `rows` the middle is left out evenly."""
+    Args:
+        members: In the order of the rows.
+        title: Above the table.
+        columns: Names of objectives and costs.
+        rows: At most so many.
+        beside: Further columns after the trial's number, by their heading: a text for each member.
+    """
+    beside = beside or {}
     table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("trial", justify="right")
-    for name in columns:
+    for name in ("trial", *beside, *columns):
         table.add_column(name, justify="right")
-    shown = members
+    shown: Sequence[int] = range(len(members))
     if rows is not None and len(members) > rows:
-        shown = [members[round(index * (len(members) - 1) / (rows - 1))] for index in range(rows)]
-    for network in shown:
+        shown = [round(index * (len(members) - 1) / (rows - 1)) for index in range(rows)]
+    for place in shown:
+        network = members[place]
         known = {**network.costs, **network.values}
         cells = [format_value(name, known[name]) if name in known else "-" for name in columns]
-        table.add_row(str(network.trial), *cells)
+        table.add_row(str(network.trial), *(texts[place] for texts in beside.values()), *cells)
     return table
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from optnas.cost import parse_constraints
 from optnas.errors import UsageError
-from optnas.front import best, front, hypervolume, networks, objective_names
+from optnas.front import best, candidates, front, hypervolume, networks, objective_names
 
 
 def make(rows, directions=("minimize", "minimize"), names=("error", "macs"), constraints=None):
@@ -66,6 +66,39 @@ def test_the_front_equals_its_definition(k):
         and not any((other == row).all() for other in values[:i])
     }
     assert set(numbers(front(study))) == expected
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_values_that_are_not_finite_have_no_place(k):
+    """Neither infinity nor its opposite, in whichever objective, whether minimised or maximised."""
+    good = [[0.5] * k, [0.6] * k]
+    bad = [[0.1] * place + [value] + [0.1] * (k - place - 1) for place in range(k) for value in (math.inf, -math.inf)]
+    for direction in ("minimize", "maximize"):
+        study = make([*good, *bad], [direction] * k, None)
+        assert numbers(front(study)) == [0 if direction == "minimize" else 1]
+        assert best(study).trial in (0, 1)
+        assert numbers(candidates(study)) == [0, 1]
+        only = make(bad, [direction] * k, None)
+        assert front(only) == []
+        assert best(only) is None
+
+
+def test_not_a_number_is_no_value_and_no_cost():
+    study = make([(0.5, 5)])
+    with pytest.warns(UserWarning, match="nan is not acceptable"):
+        study.tell(study.ask(), [0.4, math.nan], skip_if_finished=True)
+    assert numbers(front(study)) == [0]
+    for trial, params in ((1, math.nan), (2, 3.0)):
+        made = optuna.trial.create_trial(values=[0.1 * trial, 1.0], user_attrs={"optnas:costs": {"params": params}})
+        study.add_trial(made)
+    assert numbers(networks(study, parse_constraints(["params<=5"]))) == [3]
+
+
+def test_maximised_objectives_among_three():
+    rows = [(0.1, 5.0, 7.0), (0.1, 6.0, 7.0), (0.2, 6.0, 9.0), (0.3, 1.0, 1.0)]
+    study = make(rows, ("minimize", "maximize", "maximize"), ("error", "score", "gain"))
+    assert numbers(front(study)) == [1, 2]
+    assert best(study).trial == 1
 
 
 def test_best_under_a_budget():

@@ -4,9 +4,10 @@ import pytest
 import toy
 from rich.console import Console
 
+from optnas.facts.summary import format_value
 from optnas.study import InProcess, run
 from optnas.study.settings import Settings
-from optnas.watch import Watch, format_value, front_table
+from optnas.watch import Watch, front_table
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ from optnas.cost import format_cost
 from optnas.deploy import model_of
 from optnas.deploy.rerank import DeployedFront, format_of, front_points, is_timed_elsewhere, rerank
 from optnas.errors import UsageError
+from optnas.facts.summary import format_value
 from optnas.front import front
 from optnas.objective import ERROR
 from optnas.report.deployed import save_deployed
 from optnas.study.reopen import Reopened, reopen
-from optnas.watch import format_value
 
 __all__ = ["add"]
 

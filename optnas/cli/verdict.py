@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from optuna import Study
@@ -15,8 +14,8 @@ from rich.console import Console
 
 from optnas.cli.command import add_command, add_study
 from optnas.errors import UsageError
-from optnas.space import bind_space, load_space
 from optnas.study import attribute, find_study, open_storage
+from optnas.study.known_space import known_space
 from optnas.verdict import judge_study
 
 __all__ = ["add"]
@@ -50,14 +49,9 @@ def _space(study: Study) -> Callable[[BaseTrial], object] | None:
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
     trials = [trial for trial in study.get_trials(deepcopy=False, states=ended) if trial.params]
     names = {name for trial in trials for name in trial.params}
-    settings = attribute(study, "settings") or {}
-    if all(len(trial.params) == len(names) for trial in trials) or "space" not in settings:
+    if all(len(trial.params) == len(names) for trial in trials) or attribute(study, "settings") is None:
         return None
-    task = settings.get("task", {})
     try:
-        space = load_space(settings["space"]["name"])
+        return known_space(study).build
     except UsageError as error:
         raise UsageError(f"verdict: a space with conditional choices must be there to draw from: {error}") from None
-    if "input_shape" not in task or "classes" not in task:
-        return partial(space)
-    return bind_space(space, tuple(task["input_shape"]), len(task["classes"]))

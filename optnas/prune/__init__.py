@@ -6,7 +6,7 @@ from optnas.prune.base import Finished, NoPruner, Pruner, Stopper
 from optnas.prune.dominance import DominancePruner
 from optnas.prune.halving import ParetoHalvingPruner
 from optnas.prune.presets import PRUNERS, make_pruner
-from optnas.prune.reporter import Reporter, finished_trials, reporter
+from optnas.prune.reporter import Reporter, finished_trials, plain_bounds, reporter
 
 __all__ = [
     "PRUNERS",
@@ -25,5 +25,6 @@ __all__ = [
     "finished_trials",
     "is_audited",
     "make_pruner",
+    "plain_bounds",
     "reporter",
 ]

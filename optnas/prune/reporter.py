@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any
 
 from optuna import Study, Trial, TrialPruned
@@ -10,10 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optnas.prune.base import Finished, Pruner, Stopper
 
-__all__ = ["Reporter", "finished_trials", "reporter"]
+__all__ = ["Reporter", "finished_trials", "plain_bounds", "reporter"]
 
-_COSTS, _CURVE, _REASON, _EPOCH, _BOUND = (
-    f"optnas:{name}" for name in ("costs", "curve", "reason", "pruned_epoch", "pruned_bound")
+_COSTS, _CURVE, _REASON, _EPOCH, _BOUND, _BOUNDS = (
+    f"optnas:{name}" for name in ("costs", "curve", "reason", "pruned_epoch", "pruned_bound", "bounds")
 )
 
 
@@ -61,7 +62,17 @@ def reporter(trial: Trial, pruner: Pruner, costs: Mapping[str, float]) -> Report
         UsageError: What the pruner raises.
     """
     trial.set_user_attr(_COSTS, {name: float(value) for name, value in costs.items()})
-    return Reporter(trial, Stopper(pruner.thresholds(costs, finished_trials(trial.study))))
+    thresholds = pruner.thresholds(costs, finished_trials(trial.study))
+    bounds = plain_bounds(thresholds)
+    if bounds:
+        trial.set_user_attr(_BOUNDS, bounds)
+    return Reporter(trial, Stopper(thresholds))
+
+
+def plain_bounds(thresholds: Iterable[float]) -> list[float | None]:
+    """Thresholds as a trial keeps them, for pictures: None where they stop nothing; empty if they never do."""
+    bounds = [round(float(bound), 6) if isfinite(bound) else None for bound in thresholds]
+    return bounds if any(bound is not None for bound in bounds) else []
 
 
 def finished_trials(study: Study, known: dict[int, Finished] | None = None) -> list[Finished]:

@@ -3,7 +3,14 @@
 from optnas.study.coordinator import Event, SearchStopped, is_trained, run
 from optnas.study.create import attribute, find_study, open_study, study_names, versions
 from optnas.study.executor import Executor, InProcess, ProcessPool, WorkerDied
-from optnas.study.storage import coordinate, open_storage, sqlite_path, weights_folder
+from optnas.study.storage import (
+    artifacts_folder,
+    coordinate,
+    open_storage,
+    shown_storage,
+    sqlite_path,
+    weights_folder,
+)
 
 __all__ = [
     "Event",
@@ -12,6 +19,7 @@ __all__ = [
     "ProcessPool",
     "SearchStopped",
     "WorkerDied",
+    "artifacts_folder",
     "attribute",
     "coordinate",
     "find_study",
@@ -19,6 +27,7 @@ __all__ = [
     "open_storage",
     "open_study",
     "run",
+    "shown_storage",
     "sqlite_path",
     "study_names",
     "versions",

@@ -250,7 +250,7 @@ class _Coordinator:
     def _tell(self, trial: Trial, job: Job, outcome: Outcome, twins: list[Trial]) -> None:
         values = self.objective.values(job.costs, outcome)
         self.failures = 0
-        self.objective.keep(trial, outcome)
+        self.objective.keep(trial, job, outcome)
         self._end(trial, values)
         self._drop_weights()
         kind = "pruned" if values is None else "trained"

@@ -16,6 +16,7 @@ from optuna.storages import BaseStorage
 
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE
+from optnas.study.storage import shown_storage
 
 __all__ = ["attribute", "differences", "find_study", "open_study", "study_names", "versions"]
 
@@ -36,7 +37,7 @@ def find_study(storage: BaseStorage, name: str | None, where: str) -> Study:
     Raises:
         UsageError: If there is none of that name, or several and no name.
     """
-    names = study_names(storage)
+    names, where = study_names(storage), shown_storage(where)
     if not names:
         raise UsageError(f"storage {where}: there is no study in it yet")
     if name is None and len(names) > 1:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna import Study
 from optuna.storages import BaseStorage
@@ -17,9 +14,9 @@ from optnas.cost import USUAL, Prices
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE, Objective
 from optnas.prune import DominancePruner, Pruner, make_pruner
-from optnas.space import RandomTrial, fingerprint, load_space, space_name
-from optnas.space.graph import fixed_seed
+from optnas.space import load_space, space_name
 from optnas.study.create import attribute, differences, find_study, study_names
+from optnas.study.digest import space_digest
 from optnas.study.settings import Settings, settings_from
 from optnas.study.storage import open_storage
 
@@ -136,19 +133,8 @@ def _learned(settings: Settings, objective: Objective) -> dict[str, Any]:
     """The images and the networks."""
     return {
         "task": objective.task.describe(),
-        "space": {"name": space_name(settings.space), "digest": _space_digest(objective)},
+        "space": {
+            "name": space_name(settings.space),
+            "digest": space_digest(objective.build, objective.task.input_shape),
+        },
     }
-
-
-def _space_digest(objective: Objective) -> str:
-    """Changes when the choices of a space change, or the network that they lead to."""
-    generator = np.random.default_rng(0)
-    seen: set[str] = set()
-    for index in range(32):
-        trial = RandomTrial(generator)
-        with suppress(Exception), fixed_seed():  # what is wrong with a space is said when it is profiled
-            module = objective.build(trial)
-            seen |= {f"{name}: {distribution}" for name, distribution in trial.distributions.items()}
-            if index < 2:
-                seen.add(fingerprint(module, objective.task.input_shape))
-    return hashlib.blake2b("\n".join(sorted(seen)).encode(), digest_size=8).hexdigest()

@@ -16,11 +16,19 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, RDBStorage
-from sqlalchemy import event
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError
 
 from optnas.errors import UsageError
 
-__all__ = ["coordinate", "open_storage", "sqlite_path", "weights_folder"]
+__all__ = [
+    "artifacts_folder",
+    "coordinate",
+    "open_storage",
+    "shown_storage",
+    "sqlite_path",
+    "weights_folder",
+]
 
 _SQLITE = "sqlite:///"
 
@@ -28,6 +36,14 @@ _SQLITE = "sqlite:///"
 def sqlite_path(storage: str) -> Path | None:
     """The file of a `sqlite:///` address, or None for any other address."""
     return Path(storage.removeprefix(_SQLITE)) if storage.startswith(_SQLITE) else None
+
+
+def shown_storage(storage: str) -> str:
+    """An address as it may stand in a report: without the password that it may hold."""
+    try:
+        return make_url(storage).render_as_string(hide_password=True)
+    except ArgumentError:
+        return storage.partition("@")[2] or storage
 
 
 def open_storage(storage: str, *, create: bool = True) -> BaseStorage:
@@ -59,7 +75,7 @@ def _open(storage: str, engine_kwargs: dict[str, Any]) -> RDBStorage:
         return RDBStorage(storage, engine_kwargs=engine_kwargs)
     except Exception as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise UsageError(f"storage {storage}: cannot be opened: {reason}") from None
+        raise UsageError(f"storage {shown_storage(storage)}: cannot be opened: {reason}") from None
 
 
 def _tune(connection: sqlite3.Connection, record: object) -> None:
@@ -109,6 +125,18 @@ def weights_folder(storage: str, study_name: str) -> Path | None:
         return None
     path = path.resolve()  # one file may have several names
     return path.with_name(f"{path.name}-weights") / safe_name(study_name)
+
+
+def artifacts_folder(storage: str) -> Path | None:
+    """Where optuna-dashboard finds the pictures of a storage's trials: beside a SQLite file, in the working folder for
+    another storage, and nowhere for one in memory."""
+    if storage == "memory":
+        return None
+    path = sqlite_path(storage)
+    if path is None:
+        return Path("optnas-artifacts")
+    path = path.resolve()  # one file may have several names
+    return path.with_name(f"{path.name}-artifacts")
 
 
 def safe_name(name: str) -> str:

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from optnas.errors import UsageError
-from optnas.study import coordinate, find_study, open_storage
+from optnas.study import coordinate, find_study, open_storage, shown_storage
 
 
 def address(path):
@@ -100,3 +100,16 @@ def test_one_coordinator_a_study(tmp_path):
     with coordinate(storage, "s"):
         pass
     assert list(tmp_path.glob("*.lock")) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("sqlite:///optnas.db", "sqlite:///optnas.db"),
+        ("postgresql+psycopg://me:secret@host/db", "postgresql+psycopg://me:***@host/db"),
+        ("memory", "memory"),
+        ("no such: address@host", "host"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(address, shown):
+    assert shown_storage(address) == shown
