@@ -21,7 +21,7 @@ def test_a_card_of_a_search(reopened, tmp_path):
     assert "359 validation images" in text
     assert "(1, 1, 8, 8) with pixels from 0 to 1" in text
     assert "torch 2." in text
-    assert (tmp_path / "card" / "network.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "card" / "network.svg").read_text().startswith("<svg")
 
 
 def test_means_spreads_and_the_test_error(reopened):
