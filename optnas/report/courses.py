@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from optnas.report.picture import write_picture
+from optnas.report.style import LINE_MARKERS, PALETTE, dress, headline, name_lines
 
 __all__ = ["Course", "draw_courses", "finding", "save_courses"]
 
-#: Okabe and Ito (2008): told apart by the colour-blind; their yellow is too pale for lines on white.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
-#: Beside the colours, for print in grey.
-_MARKERS = "osD^vPX<>*"
 #: Sideways distance of two samplers at one checkpoint, as a factor, so that their bars stay apart.
 _STEP = 1.018
-#: Least distance of two labels, as a share of the height of the axes.
-_LINE = 0.062
 
 
 @dataclass(frozen=True)
@@ -56,8 +50,8 @@ def draw_courses(courses: Sequence[Course], axes: Axes, title: str = "") -> None
         upper = [min(spread, 1 - mean) for mean, spread in zip(course.mean, course.spread, strict=True)]
         axes.errorbar(
             [trainings * shift for trainings in course.trainings], course.mean, yerr=(course.spread, upper),
-            color=_COLOURS[index % len(_COLOURS)], marker=_MARKERS[index % len(_MARKERS)], markersize=4.5,
-            linestyle="-" if index < len(_COLOURS) else "--", linewidth=1.3, elinewidth=0.9, capsize=2, zorder=3,
+            color=PALETTE[index % len(PALETTE)], marker=LINE_MARKERS[index % len(LINE_MARKERS)], markersize=4.5,
+            linestyle="-" if index < len(PALETTE) else "--", linewidth=1.3, elinewidth=0.9, capsize=2, zorder=3,
         )  # fmt: skip
     axes.set_xscale("log")
     checkpoints = sorted({trainings for course in courses for trainings in course.trainings})
@@ -67,19 +61,12 @@ def draw_courses(courses: Sequence[Course], axes: Axes, title: str = "") -> None
     axes.yaxis.set_major_formatter(lambda share, position: f"{100 * share:.4g}%")
     axes.set_xlabel("networks trained")
     axes.set_ylabel("hypervolume found (% of the table's), larger is better")
-    axes.grid(True, axis="y", color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    _label(courses, axes)
+    dress(axes, "y")
+    _name(courses, axes)
     runs = sorted({course.runs for course in courses})
     several = f"mean of {' to '.join(map(str, dict.fromkeys((runs[0], runs[-1]))))} runs" if runs else ""
     small = [title, several, "bars: ± 1 standard deviation"] if runs and runs[-1] > 1 else [title, "one run each"]
-    heading = "\n".join(textwrap.wrap(finding(courses), 76))
-    axes.set_title(heading, fontsize=11, loc="left", pad=20, parse_math=False)
-    axes.text(
-        0, 1.025, "; ".join(filter(None, small)), fontsize=8.5, color="#444444", transform=axes.transAxes,
-        parse_math=False,
-    )  # fmt: skip
+    headline(axes, finding(courses), "; ".join(filter(None, small)))
 
 
 def save_courses(courses: Sequence[Course], path: Path, title: str = "") -> None:
@@ -116,34 +103,14 @@ def finding(courses: Sequence[Course]) -> str:
     return f"No clear winner in {last} trainings: {best.sampler} {shown[0]}, {second.sampler} {shown[1]}"
 
 
-def _label(courses: Sequence[Course], axes: Axes) -> None:
-    """Name the lines at the right of the axes, in the order of their ends and without overlap."""
-    low, high = axes.get_ylim()
+def _name(courses: Sequence[Course], axes: Axes) -> None:
+    """Name the lines at their ends."""
     last = max((course.trainings[-1] for course in courses), default=0)
-    ordered = sorted(enumerate(courses), key=lambda item: item[1].mean[-1])
-    heights = spaced([(course.mean[-1] - low) / (high - low) for _, course in ordered], _LINE)
-    for (index, course), height in zip(ordered, heights, strict=True):
-        shift = _STEP ** (index - (len(courses) - 1) / 2)
-        axes.annotate(
-            f"{course.sampler} {course.mean[-1]:.1%}"
-            + (f" at {course.trainings[-1]}" if course.trainings[-1] < last else ""),
-            xy=(course.trainings[-1] * shift, course.mean[-1]), xytext=(1.05, height), textcoords="axes fraction",
-            fontsize=9, va="center", parse_math=False, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": _COLOURS[index % len(_COLOURS)], "linewidth": 0.9,
-                        "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 4},
-        )  # fmt: skip
-
-
-def spaced(heights: Sequence[float], gap: float) -> list[float]:
-    """Ascending heights, moved as little as pushing up and sinking back take, until they are `gap` apart.
-
-    Those that would lie above the axes sink, so that labels end at the top of the axes if there is room below.
-    """
-    placed: list[float] = []
-    for height in heights:
-        placed.append(max(height, placed[-1] + gap) if placed else height)
-    ceiling = 0.98
-    for index in reversed(range(len(placed))):
-        placed[index] = min(placed[index], ceiling)
-        ceiling = placed[index] - gap
-    return placed
+    lines = []
+    for index, course in enumerate(courses):
+        end = course.trainings[-1]
+        early = f" at {end}" if end < last else ""
+        shifted = end * _STEP ** (index - (len(courses) - 1) / 2)
+        name = f"{course.sampler} {course.mean[-1]:.1%}{early}"
+        lines.append((name, shifted, course.mean[-1], PALETTE[index % len(PALETTE)]))
+    name_lines(axes, lines)

@@ -2,106 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from numpy.typing import NDArray
 from optuna import Study
-from optuna.trial import FrozenTrial, TrialState
 
-from optnas.cost import COSTS, format_cost
-from optnas.front import Network, front, networks, objective_names
-from optnas.objective import ATTRIBUTE, ERROR
-from optnas.report.picture import write_picture
+from optnas.cost import COSTS
+from optnas.facts.course import fronts_after
+from optnas.facts.trials import TrialFacts, read_trials
+from optnas.front import objective_names
+from optnas.objective import ERROR
+from optnas.report.picture import save_picture
+from optnas.report.style import COLOURS, CROWDED, MARKERS, counted, dress, headline, nothing, plain
+from optnas.report.units import amount, better, cost_axis, sign
 
-__all__ = ["axis_label", "draw_front", "save_front"]
+__all__ = ["draw_front", "places", "save_front", "scatter"]
 
-_BLUE, _GREY, _RED = "#0b5fa5", "#8a8a8a", "#b5452c"
-_AXES = {
-    "params": "parameters",
-    "macs": "multiply-adds (MACs)",
-    "size_bytes": "size (bytes)",
-    "peak_memory_bytes": "peak memory of activations (bytes)",
-    "energy_mj": "energy (mJ, an estimate)",
-    "latency_ms": "latency (ms)",
-    ERROR: "validation error (%)",
-}
+#: The area of a mark in square points, and what lies over what.
+_MARKS = {"front": (42, 6), "beaten": (20, 3), "infeasible": (26, 5), "pruned": (22, 4)}
+#: The lines of the front after a quarter and a half of the trainings.
+_EARLIER = (":", "--")
 
 
 def draw_front(study: Study, axes: Axes) -> None:
-    """Draw all trained networks of a study against its first cost, with the front as a staircase.
+    """Draw the trained networks of a study, error against its first cost, and how far its front had come on the way.
 
-    Networks that were refused before training have a known cost and no error: they are ticks on the upper
-    edge. With more than two objectives the front is that of all of them, seen from one side.
+    Networks on the front, beaten, beyond a constraint and pruned are told apart; a pruned one stands at its last error.
+    Those that were refused before training have a known cost and no error: they are ticks on the upper edge. Fainter
+    steps are the front after a quarter and a half of the trainings. With more than two objectives the front is that
+    of all of them, seen from one side, without steps; with one the other axis is a known cost, or else the trial.
 
     Args:
-        study: Any study with at least one objective.
+        study: Any study.
         axes: Where to draw.
     """
-    names = objective_names(study)
-    y = ERROR if ERROR in names else names[0]
-    x = next((name for name in names if name != y), None) or "macs"
-    members = front(study)
-    on_front = {network.trial for network in members}
-    scale = 100 if y == ERROR else 1
-
-    def points(chosen: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
-        return [px for px, _ in chosen], [py * scale for _, py in chosen]
-
-    def places(chosen: list[Network]) -> list[tuple[float, float]]:
-        known = [({**network.costs, **network.values}, network.values[y]) for network in chosen]
-        return [(costs[x], value) for costs, value in known if x in costs]
-
-    trained = networks(study)
-    others = places([network for network in trained if network.trial not in on_front])
-    best = sorted(places(members))
-    axes.scatter(*points(others), s=22, c=_GREY, alpha=0.6, linewidths=0, label=f"trained, beaten ({len(others)})")
+    names, trials = objective_names(study), read_trials(study)
+    x, y = _sides(names, trials)
+    points = {state: places(trials, state, x, y) for state in _MARKS}
+    # What is known of its cost alone.
+    edge = {state: [_value(t, x) for t in trials if t.state == state and y not in t.known] for state in COLOURS}
+    edge = {state: [px for px in edge[state] if isfinite(px)] for state in ("refused", "pruned")}
+    if not any(map(len, points.values())) and not any(edge.values()):
+        nothing(axes, "no trained network yet")
+        return
+    for state, found in points.items():
+        scatter(axes, found, state, f"{state} ({len(found)})")
+    for state, costs in edge.items():
+        if costs:
+            axes.scatter(
+                costs, [1.0] * len(costs), s=40, c=COLOURS[state], marker="|", linewidths=1.1, clip_on=False,
+                transform=axes.get_xaxis_transform(), label=f"{state} ({len(costs)})",
+            )  # fmt: skip
+    drawn = np.concatenate(list(points.values()))
+    cost_axis(axes.xaxis, x, [*drawn[:, 0], *edge["refused"], *edge["pruned"]], better(study, x))
+    cost_axis(axes.yaxis, y, drawn[:, 1], better(study, y))
     if len(names) == 2:
-        axes.step(*points(best), where="post", color=_BLUE, linewidth=1.2, alpha=0.7)
-    axes.scatter(*points(best), s=44, c=_BLUE, marker="D", zorder=3, label=f"front ({len(best)})")
-    refused = [
-        trial.user_attrs[ATTRIBUTE + "costs"][x]
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-        if x in trial.user_attrs.get(ATTRIBUTE + "costs", {}) and ATTRIBUTE + "fingerprint" not in trial.user_attrs
-    ]
-    pruned = [
-        (trial.user_attrs[ATTRIBUTE + "costs"][x], trial.user_attrs[ATTRIBUTE + "curve"][-1])
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-        if is_pruned(trial) and y == ERROR and x in trial.user_attrs[ATTRIBUTE + "costs"]
-    ]
-    if pruned:
-        axes.scatter(*points(pruned), s=22, c=_GREY, marker="x", linewidths=0.9, label=f"pruned ({len(pruned)})")
-    if refused:
-        height = [1.0] * len(refused)
-        axes.scatter(
-            refused, height, s=40, c=_RED, marker="|", clip_on=False,
-            transform=axes.get_xaxis_transform(), label=f"refused untrained ({len(refused)})",
-        )  # fmt: skip
-    axes.set_xlabel(f"{_AXES.get(x, x)}, smaller is better")
-    axes.set_ylabel(f"{_AXES.get(y, y)}, smaller is better")
-    if best or others:
-        axes.set_xscale("log")
-        axes.xaxis.set_minor_locator(NullLocator())
-    if x in COSTS and (best or others):
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(lambda value, position: format_cost(x, value))
-    axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
-    # A study's name is no formula, whatever signs are in it.
-    axes.set_title(_finding(study, best, x, y, len(trained)), fontsize=11, loc="left", parse_math=False)
-
-
-def axis_label(name: str) -> str:
-    """The words for an objective or cost on an axis."""
-    return _AXES.get(name, name)
-
-
-def is_pruned(trial: FrozenTrial) -> bool:
-    """Whether a trial's training was begun and stopped."""
-    return trial.state == TrialState.PRUNED and bool(trial.user_attrs.get(ATTRIBUTE + "curve"))
+        _draw_steps(study, axes, (x, y))
+    dress(axes)
+    trained = sum(trial.trained for trial in trials)
+    side = f", seen from one side of {len(names)} objectives" if len(names) > 2 else ""
+    note = f"study {plain(study.study_name)}: {counted(trained, 'network')} trained{side}"
+    headline(axes, _finding(study, points["front"], x, y, trained), note)
 
 
 def save_front(study: Study, path: Path) -> None:
@@ -110,17 +75,66 @@ def save_front(study: Study, path: Path) -> None:
     Raises:
         UsageError: If the file cannot be written.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    draw_front(study, figure.subplots())
-    write_picture(figure, path)
+    save_picture(draw_front, study, path)
 
 
-def _finding(study: Study, best: list[tuple[float, float]], x: str, y: str, trained: int) -> str:
-    if not best:
-        return f"{study.study_name}: no feasible network with a known cost among {trained} trained"
-    shown = []
-    for cost, value in (min(best, key=lambda point: point[1]), min(best)):
-        amount = f"{value:.1%}" if y == ERROR else f"{value:g}"
-        shown.append(f"{amount} at {format_cost(x, cost) if x in COSTS else f'{cost:g}'}")
-    ends = shown[0] if shown[0] == shown[1] else " to ".join(shown)
-    return f"{study.study_name}: {y} {ends} {_AXES.get(x, x).split(' (')[0]}"
+def places(trials: Sequence[TrialFacts], state: str, x: str, y: str) -> NDArray[np.float64]:
+    """(n, 2) Where the trials of a state lie, the least x first; those without both values are left out."""
+    found = [(_value(trial, x), _value(trial, y)) for trial in trials if trial.state == state]
+    return np.array(sorted(place for place in found if all(map(isfinite, place)))).reshape(-1, 2)
+
+
+def scatter(axes: Axes, points: NDArray[np.float64], state: str, label: str = "", scale: float = 1.0) -> None:
+    """Draw (n, 2) points as trials of a state are drawn; a scale below 1 makes them smaller."""
+    if not len(points):
+        return
+    area, order = _MARKS[state]
+    crowd = len(points) > CROWDED
+    axes.scatter(
+        points[:, 0], points[:, 1], s=area * scale * (0.5 if crowd else 1.0), c=COLOURS[state], marker=MARKERS[state],
+        linewidths=1.0 if state == "pruned" else 0.0, alpha=0.6 if state == "beaten" or crowd else 0.9, zorder=order,
+        rasterized=crowd, label=label or None,
+    )  # fmt: skip
+
+
+def _value(trial: TrialFacts, name: str) -> float:
+    return float(trial.trial) if name == "trial" else float(trial.known.get(name, float("nan")))
+
+
+def _sides(names: Sequence[str], trials: Sequence[TrialFacts]) -> tuple[str, str]:
+    y = ERROR if ERROR in names else names[0]
+    x = next((name for name in names if name != y), None)
+    known = [name for name in ("macs", *COSTS) if any(name in trial.costs for trial in trials)]
+    return x or next((name for name in known if name != y), "trial"), y
+
+
+def _draw_steps(study: Study, axes: Axes, sides: tuple[str, str]) -> None:
+    """The edge of what the front covers, drawn up to the frame, and where it was earlier."""
+    names = objective_names(study)
+    columns = [names.index(name) for name in sides]
+    worst = [
+        limits[1] if sign(study, name) > 0 else limits[0]
+        for name, limits in zip(sides, (axes.get_xlim(), axes.get_ylim()), strict=True)
+    ]
+    axes.autoscale(False)
+    fronts = {count: members[:, columns] for count, members in fronts_after(study).items() if len(members)}
+    last = max(fronts, default=0)
+    styles = dict(zip((count for count in fronts if count != last), _EARLIER, strict=False))
+    for count, members in fronts.items():
+        along = members[np.argsort(sign(study, sides[0]) * members[:, 0], kind="stable")]
+        xs, ys = [along[0, 0], *along[:, 0], worst[0]], [worst[1], *along[:, 1], along[-1, 1]]
+        axes.step(
+            xs, ys, where="post", color=COLOURS["front"], linewidth=1.2, zorder=2, linestyle=styles.get(count, "-"),
+            alpha=0.6 if count != last else 1.0,
+            label=f"front after {counted(count, 'training')}" if count != last else None,
+        )  # fmt: skip
+
+
+def _finding(study: Study, members: NDArray[np.float64], x: str, y: str, trained: int) -> str:
+    """The ends of the front: the best by x, and the best by y."""
+    if not len(members):
+        return f"No feasible network among {trained} trained"
+    turned = members * (sign(study, x), sign(study, y))
+    ends = members[np.lexsort((turned[:, 1], turned[:, 0]))[0]], members[np.lexsort(turned.T)[0]]
+    told = dict.fromkeys(f"{amount(y, py)} at {amount(x, px)}" for px, py in ends)
+    return f"{counted(len(members), 'network')} on the front: {' to '.join(told)}"
