@@ -108,6 +108,16 @@ class Explorer:
             known.append(mutate(self._build, parent, generator, 1 + index % 2))
         return known[:count]
 
+    def changed(self, parent: Choices, changes: Mapping[str, Any]) -> Choices | None:
+        """A network with some choices made otherwise; the others are kept, and those that thereby come up are drawn.
+
+        None where the space does not allow such a network.
+        """
+        wanted = {**parent, **changes}
+        generator = np.random.default_rng([self._seed, 4, zlib.crc32(repr(key_of(wanted)).encode())])
+        child = self._run(RandomTrial(generator, wanted))
+        return child if all(name in child and child[name] == value for name, value in changes.items()) else None
+
     def crosses(self, parents: Sequence[Choices], count: int, stream: int) -> list[Choices]:
         """`count` children of random pairs."""
         if self.everything is not None or len(parents) < 2:

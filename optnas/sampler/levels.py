@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 __all__ = ["Intervals", "Levels", "Options", "levels_of"]
 
-#: A number with more values than this is cut into so many parts.
+#: A number with more values than this is cut into so many parts, unless fewer are asked for.
 _PARTS = 8
 
 
@@ -33,13 +33,13 @@ class Options:
 
 
 class Intervals:
-    """A range of numbers in parts: one for each value if it has 8 at most, else 8 of equal width.
+    """A range of numbers in parts: one for each value if it has 8 at most, else 8 (or `parts`) of equal width.
 
     The width is that of the logarithm where the distribution says so; within a part a value is drawn uniformly on
     the same scale.
     """
 
-    def __init__(self, distribution: IntDistribution | FloatDistribution) -> None:
+    def __init__(self, distribution: IntDistribution | FloatDistribution, parts: int = _PARTS) -> None:
         self._range = distribution
         step = distribution.step
         count = _PARTS if step is None else int((distribution.high - distribution.low) / step + 1e-8) + 1
@@ -51,8 +51,8 @@ class Intervals:
         # Steps own the half steps about them, as in Optuna's own sampling.
         half = 0.5 * (step or 0.0)
         self._low, high = self._scaled(distribution.low - half), self._scaled(distribution.high + half)
-        self._width = (high - self._low) / _PARTS
-        edges = [f"{self._unscaled(self._low + part * self._width):.6g}" for part in range(_PARTS + 1)]
+        self._width = (high - self._low) / parts
+        edges = [f"{self._unscaled(self._low + part * self._width):.6g}" for part in range(parts + 1)]
         self.keys = [f"{low}..{high}" for low, high in pairwise(edges)]
 
     def place(self, value: float) -> int:
@@ -87,9 +87,9 @@ class Intervals:
 Levels = Options | Intervals
 
 
-def levels_of(distribution: BaseDistribution) -> Levels:
-    """What can be picked for a choice of this distribution."""
+def levels_of(distribution: BaseDistribution, parts: int = _PARTS) -> Levels:
+    """What can be picked for a choice of this distribution; a number of more than 8 values is cut into `parts`."""
     if isinstance(distribution, CategoricalDistribution):
         return Options(distribution)
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return Intervals(distribution)
+    return Intervals(distribution, parts)
