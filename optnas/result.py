@@ -10,11 +10,14 @@ from typing import Any
 
 from optuna import Study
 
-from optnas.cost import parse_constraints
+from optnas.cost import Constraint, parse_constraints
 from optnas.deploy import Model, model_of
 from optnas.deploy.retrain import retrain
 from optnas.errors import UsageError
+from optnas.facts.fitness import parse_fitness, rank
+from optnas.facts.knee import knee
 from optnas.front import Network, best, front
+from optnas.report.dashboard import DashboardWatcher
 from optnas.study.reopen import Reopened, reopen
 from optnas.study.search import Searched, Watcher
 from optnas.study.search import search as run_search
@@ -98,17 +101,39 @@ class SearchResult:
         """The feasible networks that no other one beats in all objectives, least error first."""
         return [self._found(network) for network in front(self.study)]
 
-    def best(self, budget: str | Sequence[str] = ()) -> FoundNetwork | None:
-        """The network of least error that meets a budget such as "macs<=1M", or None.
+    def best(self, budget: str | Sequence[str] = (), fitness: str | None = None) -> FoundNetwork | None:
+        """The network of least error, or the fittest, that meets a budget such as "macs<=1M"; None if none does.
+
+        Args:
+            budget: One constraint, several with commas, or a list.
+            fitness: Such as "accuracy=1,1/latency_ms=0.2", see `optnas.facts.fitness`; None for the least error.
+
+        Raises:
+            UsageError: If one of them is malformed or names a cost that was not measured.
+        """
+        constraints = _constraints(budget)
+        if fitness is None:
+            network = best(self.study, constraints)
+        else:
+            ranked = rank(self.study, parse_fitness(fitness), constraints)
+            network = ranked[0].network if ranked else None
+        return None if network is None else self._found(network)
+
+    def knee(self, budget: str | Sequence[str] = ()) -> FoundNetwork | None:
+        """The best bargain on the front, or None if the front has no knee; `optnas.facts.knee` says why.
 
         Raises:
             UsageError: If the budget is malformed or names a cost that was not measured.
         """
-        network = best(self.study, parse_constraints([budget] if isinstance(budget, str) else budget))
+        network = knee(self.study, _constraints(budget)).network
         return None if network is None else self._found(network)
 
     def _found(self, network: Network) -> FoundNetwork:
         return FoundNetwork(**{one.name: getattr(network, one.name) for one in fields(network)}, origin=self.origin)
+
+
+def _constraints(budget: str | Sequence[str]) -> tuple[Constraint, ...]:
+    return parse_constraints(budget.split(",") if isinstance(budget, str) else budget)
 
 
 def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
@@ -123,7 +148,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:
             study was made with other settings.
         KeyboardInterrupt: On Ctrl-C; the same call goes on.
     """
-    searched: Searched = run_search(watcher, **given)
+    searched: Searched = run_search(DashboardWatcher(watcher or Watcher()), **given)
     return SearchResult(searched, searched.stopped)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from optnas.cli.choice import certainty_or_none, fitness_facts, fitness_table, map_lines, member_facts, plain
 from optnas.cli.command import add_command, add_study, budget_of
-from optnas.cost import COSTS
+from optnas.cost import COSTS, Constraint
+from optnas.facts.certainty import Certainty
+from optnas.facts.fitness import Fitness, parse_fitness
+from optnas.facts.knee import knee
+from optnas.facts.summary import format_value
+from optnas.facts.weights import weight_map
 from optnas.front import Network, front, objective_names
 from optnas.objective import ATTRIBUTE
-from optnas.report import save_front
+from optnas.report import save_choice, save_front
 from optnas.study import find_study, open_storage
-from optnas.watch import format_value, front_table
+from optnas.watch import front_table
 
 __all__ = ["add"]
 
@@ -33,41 +38,102 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--budget", action="append", default=[], metavar="BUDGET", help='only networks within it: "latency_ms<=2"'
     )
+    parser.add_argument(
+        "--fitness",
+        metavar="TERMS",
+        help='rank all networks by weights such as "accuracy=1,1/latency_ms=0.2" (the median latency earns 0.2, half '
+        "of it 0.4), and say which weights pick which network",
+    )
+    parser.add_argument("--knee", action="store_true", help="the best bargain on the front, if it has one")
     parser.add_argument("--all", action="store_true", help="every trial, with why it was refused, pruned or failed")
-    parser.add_argument("--json", action="store_true", help="a list of objects on standard output")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the front into a picture")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="a list of objects on standard output; with --fitness or --knee an object of several answers",
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the front into a picture; with --fitness its map beside it"
+    )
 
 
 def _front(given: argparse.Namespace) -> int:
     budget = budget_of(given.budget)
+    fitness = None if given.fitness is None else parse_fitness(given.fitness)
     study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
     members = front(study, budget)
-    if given.plot is not None:
+    weights = None if fitness is None else weight_map(study, fitness, budget)
+    if given.plot is not None and fitness is not None and weights is not None:
+        save_choice(study, weights, fitness, given.plot)
+    elif given.plot is not None:
         save_front(study, given.plot)
+    if given.all:
+        _print_all(study, {network.trial for network in members}, given.json)
+        return 0
+    sure = certainty_or_none(study, budget)
     if given.json:
-        rows = [_trial(trial, study) for trial in study.trials] if given.all else [asdict(n) for n in members]
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(_facts(study, members, sure, budget, fitness, given.knee), indent=2))
         return 0
     console = Console(highlight=False, markup=False)
-    if given.all:
-        console.print(_all_trials(study, {network.trial for network in members}))
-        return 0
     if not members:
         within = f" within {', '.join(map(str, budget))}" if budget else ""
         console.print(f"study {study.study_name}: no trained network{within}")
         return 0
-    _print_front(console, study, members)
+    _print_front(console, study, members, sure)
+    if given.knee:
+        console.print(f"{knee(study, budget)}\n")
+    if fitness is not None:
+        _print_fitness(console, study, fitness, budget)
+    for member in members:
+        choices = " ".join(f"{name}={value}" for name, value in member.choices.items())
+        console.print(f"trial {member.trial}: {choices}", soft_wrap=True)
     return 0
 
 
-def _print_front(console: Console, study: Study, members: Sequence[Network]) -> None:
+def _facts(
+    study: Study,
+    members: Sequence[Network],
+    sure: Certainty | None,
+    budget: Sequence[Constraint],
+    fitness: Fitness | None,
+    with_knee: bool,
+) -> Any:
+    rows = member_facts(members, sure)
+    if fitness is None and not with_knee:
+        return rows
+    answers: dict[str, Any] = {"front": rows, "certainty": plain(sure)}
+    if with_knee:
+        answers["knee"] = plain(knee(study, budget))
+    if fitness is not None:
+        answers["fitness"] = fitness_facts(study, fitness, budget, weight_map(study, fitness, budget))
+    return answers
+
+
+def _print_front(console: Console, study: Study, members: Sequence[Network], sure: Certainty | None) -> None:
     names = [*objective_names(study)]
     names += [name for name in COSTS if name not in names and any(name in member.costs for member in members)]
-    console.print(front_table(members, f"front of {study.study_name}: {len(members)} networks", names))
+    known = {} if sure is None else {one.trial: f"{one.probability:.0%}" for one in sure.networks}
+    beside = {"sure": [known[member.trial] for member in members]} if known else {}
+    title = f"front of {study.study_name}: {len(members)} networks"
+    console.print(front_table(members, title, names, beside=beside))
     console.print()
-    for member in members:
-        choices = " ".join(f"{name}={value}" for name, value in member.choices.items())
-        console.print(f"trial {member.trial}: {choices}", soft_wrap=True, markup=False)
+    if sure is not None:
+        console.print(f"{sure}\n")
+
+
+def _print_fitness(console: Console, study: Study, fitness: Fitness, budget: Sequence[Constraint]) -> None:
+    table, words = fitness_table(study, fitness, budget)
+    console.print(table)
+    console.print(f"\n{words}\n" if words else "")
+    lines = map_lines(fitness, weight_map(study, fitness, budget))
+    if lines:
+        console.print("\n".join(lines) + "\n")
+
+
+def _print_all(study: Study, on_front: set[int], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([_trial(trial, study) for trial in study.get_trials(deepcopy=False)], indent=2))
+    else:
+        Console(highlight=False, markup=False).print(_all_trials(study, on_front))
 
 
 def _all_trials(study: Study, on_front: set[int]) -> Table:

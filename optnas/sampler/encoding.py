@@ -140,7 +140,7 @@ class Encoding:
         self._groups = [group for group in groups.values() if len(group) > 1]
         self._owners = np.repeat(np.arange(len(self._choices)), [choice.code.shape[1] for choice in self._choices])
         self._cost_scale = _scale(costs)
-        counted = self._count(self._rows(networks))
+        counted = self._count(self._rows(networks), len(networks))
         self._centre, self._spread = counted.mean(axis=0), counted.std(axis=0)
         self._spread[self._spread == 0] = 1.0
         logs = _logs(costs, self._cost_scale)
@@ -153,7 +153,7 @@ class Encoding:
         choices = np.empty((len(networks), len(self._owners)), dtype=np.float32)
         for index, choice in enumerate(self._choices):
             choices[:, self._owners == index] = choice.code[rows[index]]
-        counts = (self._count(rows) - self._centre) / self._spread
+        counts = (self._count(rows, len(networks)) - self._centre) / self._spread
         logs = (_logs(costs, self._cost_scale) - self._cost_centre) / self._cost_spread
         return Features(choices, self._owners, counts, logs)
 
@@ -163,9 +163,9 @@ class Encoding:
             for name, choice in zip(self._names, self._choices, strict=True)
         ]
 
-    def _count(self, rows: list[list[int]]) -> Array:
+    def _count(self, rows: list[list[int]], networks: int) -> Array:
         counted = [sum(self._choices[index].amounts[rows[index]] for index in group) for group in self._groups]
-        return np.hstack(counted) if counted else np.empty((len(rows[0]) if rows else 0, 0))
+        return np.hstack(counted) if counted else np.empty((networks, 0))
 
 
 def _levels(distribution: IntDistribution | FloatDistribution) -> Array:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from optnas.errors import UsageError
 
-__all__ = ["FITNESS", "Terms", "draw_weights", "rewards", "terms_of"]
+__all__ = ["FITNESS", "Terms", "accuracies", "draw_weights", "ratios", "rewards", "spreads", "terms_of"]
 
 Array = NDArray[np.float64]
 #: From losses (n, k), of which the one at an index is the error (None if none is): what each adds, (n, k).
@@ -62,15 +62,36 @@ def _terms(
     columns = []
     for index, column in enumerate(losses.T):
         if index == learned:
-            top = column.max(initial=0.0)
-            # Shares, or percentages, or a loss that has no bound.
-            columns.append(of_accuracy(1 - column / (1.0 if top <= 1 else max(100.0, top))))
+            columns.append(of_accuracy(accuracies(column)))
         elif column.min(initial=1.0) > 0:
-            columns.append(of_cost(column / np.median(column)))
+            columns.append(of_cost(ratios(column)))
         else:
             # It has no inverse: maximised, or zero somewhere.
             columns.append(-column)
     return np.column_stack(columns)
+
+
+def accuracies(errors: Array) -> Array:
+    """1 - error of n networks, of errors in shares; in percent if one is above 1; of the greatest if one is above 100,
+    as a loss without a bound may be."""
+    top = errors.max(initial=0.0)
+    return np.asarray(1 - errors / (1.0 if top <= 1 else max(100.0, top)))
+
+
+def ratios(costs: Array) -> Array:
+    """Costs above 0 of n networks, as multiples of their median."""
+    return np.asarray(costs / np.median(costs))
+
+
+def spreads(parts: Array) -> Array:
+    """(k,) how much each of k terms varies among networks, from its quartiles: those at chance level must not set it.
+
+    Args:
+        parts: (n, k).
+    """
+    low, high = np.quantile(parts, [0.25, 0.75], axis=0)
+    spread = np.where(high > low, (high - low) / _QUARTILES, parts.std(axis=0))
+    return np.where(spread > 0, spread, 1.0)
 
 
 def terms_of(fitness: str) -> Terms:
@@ -101,19 +122,12 @@ def rewards(terms: Terms, losses: Array, violations: Array, learned: int | None,
     lowest: Array = np.zeros(len(weights))
     if feasible.any():
         parts = terms(losses[feasible], learned)
-        scaled = (parts - np.median(parts, axis=0)) / _spread(parts)
+        scaled = (parts - np.median(parts, axis=0)) / spreads(parts)
         worth[feasible] = np.minimum(scaled, _ENOUGH) @ weights.T
         lowest = worth[feasible].min(axis=0)
     broken = violations[~feasible, None]
     worth[~feasible] = lowest - broken / (1 + broken)
     return worth
-
-
-def _spread(parts: Array) -> Array:
-    """(k,) from the quartiles: networks at chance level must not set the scale."""
-    low, high = np.quantile(parts, [0.25, 0.75], axis=0)
-    spread = np.where(high > low, (high - low) / _QUARTILES, parts.std(axis=0))
-    return np.where(spread > 0, spread, 1.0)
 
 
 def draw_weights(generator: np.random.Generator, objectives: int, count: int) -> Array:

@@ -32,6 +32,8 @@ _JITTER = 1e-6
 _CHUNK = 1_000_000
 #: Strengths of main, pairs, counts, trend and rest come first, then the weights, then the noise.
 _STRENGTHS = 5
+#: Prior of the noise's share of the variance: its median. A sampler may take luck for merit: it will train again.
+_NOISE = 1e-3
 
 
 class GaussianProcess:
@@ -43,21 +45,36 @@ class GaussianProcess:
     Args:
         features: Of n networks.
         targets: (n, q) what was learned of them in q units.
+        noise_std: (n,) the standard deviation of each target about what is repeatable of it, in its unit, where
+            that is known and q is 1; None to estimate one for all.
+        noise: Which share of the targets' variance is expected to be noise (the median of its prior, which is broad).
+            Where each network was trained once, noise looks like interactions of all orders, so this decides.
     """
 
-    def __init__(self, features: Features, targets: Array) -> None:
+    def __init__(
+        self, features: Features, targets: Array, noise_std: Array | None = None, noise: float = _NOISE
+    ) -> None:
         self._features = features
-        self._centre, self._scale = targets.mean(axis=0), targets.std(axis=0)
+        self._centre: Array = targets.mean(axis=0)
+        self._scale: Array = targets.std(axis=0)
         self._scale[self._scale == 0] = 1.0
         self._targets = (targets - self._centre) / self._scale
         rows = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), _FIT_LIMIT)).round().astype(int))
-        self._theta = _fit(features[rows], self._targets[rows])
+        known = self._known = None if noise_std is None else (noise_std / self._scale) ** 2
+        self._theta = _fit(features[rows], self._targets[rows], noise, None if known is None else known[rows])
         self._condition()
 
     @property
     def noise_std(self) -> Array:
-        """(q,) the estimated standard deviation of a target about what is repeatable of it."""
-        return np.asarray(np.exp(self._theta[-1] / 2) * self._scale)
+        """(q,) the standard deviation of a target about what is repeatable of it; the quadratic mean where it is known
+        of each."""
+        variance = np.exp(self._theta[-1]) if self._known is None else self._known.mean()
+        return np.asarray(np.sqrt(variance) * self._scale)
+
+    @property
+    def scale(self) -> Array:
+        """(q,) how much of each target's unit a standard unit is: the standard deviation of the targets."""
+        return np.asarray(self._scale)
 
     def predict(self, features: Features) -> tuple[Array, Array]:
         """Mean and standard deviation of what is repeatable, (m, q) each."""
@@ -72,6 +89,18 @@ class GaussianProcess:
             stds.append(np.sqrt(np.maximum(variance, _JITTER)))
         return np.concatenate(means) * self._scale + self._centre, np.concatenate(stds)[:, None] * self._scale
 
+    def joint(self, features: Features) -> tuple[Array, Array]:
+        """Mean of what is repeatable, (m, q), and its covariance between networks, (q, m, m).
+
+        What differs between networks is better known than what each of them has: the variance of `w @ values` is
+        `w @ covariance @ w`.
+        """
+        cross = _covariance(self._theta, features, self._features)
+        explained = solve_triangular(self._factor, cross.T, lower=True, check_finite=False)
+        covariance = _covariance(self._theta, features, features) - explained.T @ explained
+        mean = cross @ self._weights * self._scale + self._centre
+        return np.asarray(mean), np.asarray(self._scale[:, None, None] ** 2 * covariance)
+
     def believe(self, features: Features) -> Array:
         """Take the predictions of networks still in training for their results; returns these, (m, q).
 
@@ -81,6 +110,8 @@ class GaussianProcess:
         mean, _ = self.predict(features)
         self._features = self._features + features
         self._targets = np.concatenate([self._targets, (mean - self._centre) / self._scale])
+        if self._known is not None:
+            self._known = np.append(self._known, np.full(len(mean), self._known.mean()))
         self._condition()
         return mean
 
@@ -101,13 +132,16 @@ class GaussianProcess:
 
     def _condition(self) -> None:
         covariance = _covariance(self._theta, self._features, self._features)
-        covariance[np.diag_indices_from(covariance)] += np.exp(self._theta[-1]) + _JITTER
+        noise = np.exp(self._theta[-1]) if self._known is None else self._known
+        covariance[np.diag_indices_from(covariance)] += noise + _JITTER
         self._factor = np.linalg.cholesky(covariance)
         self._weights = cho_solve((self._factor, True), self._targets)
 
 
-def _fit(features: Features, targets: Array) -> Array:
-    """The logarithms of all hyperparameters, (5 + d + c + 1,)."""
+def _fit(features: Features, targets: Array, noise_share: float, known: Array | None = None) -> Array:
+    """The logarithms of all hyperparameters, (5 + d + c + 1,); the last, the noise, counts for nothing where the
+    variances (n,) of the noise are known.
+    """
     count, choices = len(features), features.choice_count
     alike = list(similarities(features, features))
     linear, costs = _linear(features, features), _cost_distances(features, features)
@@ -116,13 +150,13 @@ def _fit(features: Features, targets: Array) -> Array:
     apart = np.array([1.0 - one for one in alike] + costs).reshape(-1, count * count)
     # The log density of a unit is that of one column; their mean is that of this matrix.
     targets = targets / np.sqrt(targets.shape[1])
-    centre, width = _prior(choices, len(costs))
+    centre, width = _prior(choices, len(costs), noise_share)
 
     def loss(theta: Array) -> tuple[float, Array]:
         strengths, weights, noise = np.exp(theta[:_STRENGTHS]), np.exp(theta[_STRENGTHS:-1]), np.exp(theta[-1])
         decay = strengths[-1] * np.exp(-(weights @ apart))
         covariance = (strengths[:-1] @ parts + decay).reshape(count, count)
-        covariance[np.diag_indices(count)] += noise + _JITTER
+        covariance[np.diag_indices(count)] += (noise if known is None else known) + _JITTER
         factor = np.linalg.cholesky(covariance)
         lower = lapack.dpotri(factor, lower=1)[0]
         inverse = np.tril(lower) + np.tril(lower, -1).T
@@ -137,7 +171,7 @@ def _fit(features: Features, targets: Array) -> Array:
                 strengths[:-1] * (parts @ slope),
                 [by_decay.sum()],
                 -weights * (apart @ by_decay),
-                [noise * slope[:: count + 1].sum()],
+                [noise * slope[:: count + 1].sum() if known is None else 0.0],
             ]
         )
         return float(value), gradient + deviation / width
@@ -148,7 +182,7 @@ def _fit(features: Features, targets: Array) -> Array:
     return np.asarray(result.x)
 
 
-def _prior(choices: int, costs: int) -> tuple[Array, Array]:
+def _prior(choices: int, costs: int, noise: float) -> tuple[Array, Array]:
     """Mean and standard deviation of the hyperparameters' logarithms, for targets of variance 1.
 
     The weights fall with the number of choices, so that two random networks are equally alike in a small
@@ -156,7 +190,7 @@ def _prior(choices: int, costs: int) -> tuple[Array, Array]:
     """
     strengths = [(0.5, 1.5), (0.3, 1.5), (0.3, 1.5), (0.5, 1.5), (0.5, 1.5)]
     weights = [(2.0 / max(1, choices), 1.0)] * choices + [(0.5, 1.0)] * costs
-    table = np.array([*strengths, *weights, (1e-3, 1.5)])
+    table = np.array([*strengths, *weights, (noise, 1.5)])
     return np.log(table[:, 0]), table[:, 1]
 
 

@@ -31,6 +31,11 @@ def test_long_ranges_are_cut_into_eight_by_hand() -> None:
     assert levels_of(FloatDistribution(0, 16)).keys[:2] == ["0..2", "2..4"]
 
 
+def test_a_long_range_can_be_cut_into_fewer_and_a_short_one_stays() -> None:
+    assert levels_of(FloatDistribution(0, 3), 3).keys == ["0..1", "1..2", "2..3"]
+    assert levels_of(IntDistribution(1, 4), 3).keys == ["1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize(
     "distribution",
     [

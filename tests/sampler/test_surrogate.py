@@ -165,3 +165,70 @@ def test_leaving_one_out_equals_a_process_that_never_saw_it() -> None:
         other._condition()
         foretold = other.predict(features[[left_out]])[0][0]
         np.testing.assert_allclose(residuals[left_out], targets[left_out] - foretold, rtol=1e-6)
+
+
+def test_networks_without_choices_are_told_apart_by_their_costs() -> None:
+    costs = np.array([[1.0], [2.0], [4.0], [8.0], [16.0], [32.0]])
+    features = Encoding([{}] * 6, costs, {})([{}] * 6, costs)
+    assert len(features) == 6
+    mean, _ = GaussianProcess(features, np.log(costs)).predict(features)
+    np.testing.assert_allclose(mean[:, 0], np.log(costs[:, 0]), atol=0.3)
+
+
+def test_known_noise_is_that_of_each_network() -> None:
+    """The mean and covariance of the textbook (Rasmussen & Williams 2006, equations 2.22 to 2.24), by brute force."""
+    features, choices, _ = features_of(30)
+    targets = column(3.0 + choices[:, 0] * choices[:, 1])
+    noise = np.linspace(0.05, 1.5, 30)
+    process = GaussianProcess(features, targets, noise_std=noise)
+    scale, centre = targets.std(), targets.mean()
+    assert process.scale == pytest.approx([scale])
+    assert process.noise_std == pytest.approx([np.sqrt(np.mean(noise**2))])
+    prior = surrogate._covariance(process._theta, features, features) * scale**2
+    gain = prior @ np.linalg.inv(prior + np.diag(noise**2 + 1e-6 * scale**2))
+    mean, covariance = process.joint(features)
+    np.testing.assert_allclose(mean[:, 0], centre + gain @ (targets[:, 0] - centre), rtol=1e-6)
+    np.testing.assert_allclose(covariance[0], prior - gain @ prior, atol=1e-8)
+    # What is noisy is believed less: the first network moves less from its target than the last would for as much.
+    assert np.diag(gain)[0] > np.diag(gain)[-1]
+
+
+def test_gradient_where_the_noise_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, choices, logs = features_of(25)
+    losses = []
+
+    def capture(loss, start, **settings):  # type: ignore[no-untyped-def]
+        losses.append((loss, start))
+        return type("Result", (), {"x": start})
+
+    monkeypatch.setattr(surrogate, "minimize", capture)
+    GaussianProcess(features, column(choices[:, 0] - logs), noise_std=np.linspace(0.1, 0.9, 25))
+    loss, start = losses[0]
+    point = start + np.random.default_rng(2).normal(0, 0.3, len(start))
+    for index, slope in enumerate(loss(point)[1]):
+        step = np.zeros(len(point))
+        step[index] = 1e-5
+        assert (loss(point + step)[0] - loss(point - step)[0]) / 2e-5 == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
+def test_the_joint_law_is_the_textbook_formula() -> None:
+    """Rasmussen & Williams 2006, equation 2.24, with a plain inverse."""
+    features, choices, _ = features_of(30)
+    process = GaussianProcess(features[:20], np.column_stack([choices[:20, 0], -3.0 * choices[:20, 0] ** 2]))
+    mean, covariance = process.joint(features[20:])
+    theta = process._theta
+    inside = surrogate._covariance(theta, features[:20], features[:20])
+    across = surrogate._covariance(theta, features[20:], features[:20])
+    inverse = np.linalg.inv(inside + (np.exp(theta[-1]) + 1e-6) * np.eye(20))
+    expected = surrogate._covariance(theta, features[20:], features[20:]) - across @ inverse @ across.T
+    np.testing.assert_allclose(covariance, process._scale[:, None, None] ** 2 * expected, atol=1e-7)
+    predicted, std = process.predict(features[20:])
+    np.testing.assert_allclose(mean, predicted)
+    np.testing.assert_allclose(np.sqrt(np.diagonal(covariance, axis1=1, axis2=2).T), std, rtol=1e-3)
+
+
+def test_more_noise_can_be_expected() -> None:
+    features, choices, _ = features_of(40)
+    target = column(choices[:, 0] + np.random.default_rng(1).normal(0, 0.3, 40))
+    little, much = (GaussianProcess(features, target, noise=noise).noise_std[0] for noise in (1e-3, 0.1))
+    assert little < much < 0.6
