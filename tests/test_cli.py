@@ -52,7 +52,8 @@ def test_the_main_job_from_search_to_front(capsys, tmp_path):
     for name in ("optnas.db", "digits-front.png"):
         assert (tmp_path / name).stat().st_size > 1000
     commands = output.out.split("next:\n")[1].strip().splitlines()
-    assert [command.split()[1] for command in commands] == ["search", "front", "retrain", "export", "dashboard"]
+    asked = ["search", "front", "retrain", "explain", "report", "export", "dashboard"]
+    assert [command.split()[1] for command in commands] == asked
     assert all(command.strip().startswith("optnas ") for command in commands)
 
     # --trials is a total, and what is not given is what the study was made with.
@@ -68,7 +69,8 @@ def test_the_main_job_from_search_to_front(capsys, tmp_path):
     members = json.loads(capsys.readouterr().out)
     assert members
     for member in members:
-        assert set(member) == {"trial", "values", "costs", "choices", "feasible", "curve"}
+        fields = {"trial", "values", "costs", "choices", "feasible", "curve", "sure", "ties_with"}
+        assert set(member) == fields
         assert set(member["costs"]) == {"params", "macs", "size_bytes", "peak_memory_bytes"}
         assert member["values"]["macs"] == member["costs"]["macs"]
         assert study.trials[member["trial"]].params == member["choices"]

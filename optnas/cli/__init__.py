@@ -12,12 +12,16 @@ from difflib import get_close_matches
 from optnas.cli import (
     bench,
     dashboard,
+    draw,
+    explain,
     export,
+    figures,
     front,
     latency,
     latency_table,
     profile,
     prune_audit,
+    report,
     rerank,
     retrain,
     search,
@@ -33,6 +37,11 @@ __all__ = ["main"]
 _COMMANDS = (
     search,
     front,
+    explain,
+    draw,
+    report,
+    figures,
+    dashboard,
     retrain,
     export,
     rerank,
@@ -43,7 +52,6 @@ _COMMANDS = (
     supernet_audit,
     verdict,
     bench,
-    dashboard,
 )
 
 

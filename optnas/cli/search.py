@@ -21,7 +21,7 @@ from optnas.cost import COSTS
 from optnas.front import Network
 from optnas.report import save_front
 from optnas.result import search
-from optnas.study import is_trained
+from optnas.study import is_trained, shown_storage
 from optnas.study.audit import audit_study
 from optnas.study.settings import Settings, explanations
 from optnas.watch import Watch, front_table
@@ -83,7 +83,7 @@ def _search(given: argparse.Namespace) -> int:
         console.print(f"\n{account}", soft_wrap=True)
     picture = Path(f"{study.study_name.replace(os.sep, '_')}-front.png")
     save_front(study, picture)
-    console.print(f"\npicture: {picture}\nstudy:   {result.settings.storage}\n\nnext:")
+    console.print(f"\npicture: {picture}\nstudy:   {shown_storage(result.settings.storage)}\n\nnext:")
     for command in _next_commands(result.settings, members, sum(map(is_trained, study.trials))):
         console.print(f"  {command}", soft_wrap=True)
     return 0
@@ -92,7 +92,7 @@ def _search(given: argparse.Namespace) -> int:
 def _next_commands(settings: Settings, members: Sequence[Network], trained: int) -> list[str]:
     if settings.storage == "memory":
         return ["optnas search ...    # with --storage sqlite:///optnas.db the study would be kept"]
-    where = "" if settings.storage == STORAGE else f" --storage {shlex.quote(settings.storage)}"
+    where = "" if settings.storage == STORAGE else f" --storage {shlex.quote(shown_storage(settings.storage))}"
     study = f"--study {shlex.quote(settings.study_name)}"
     cost = next((name for name in settings.objectives if name != "error"), "macs")
     middle = members[len(members) // 2] if members else None
@@ -102,6 +102,8 @@ def _next_commands(settings: Settings, members: Sequence[Network], trained: int)
         f"optnas search {study} --trials {trials}{where}    # go on, to {trials} in all",
         f"optnas front {study}{where}{budget}    # the best under a budget",
         f"optnas retrain {study}{where}{budget}    # train the best of it properly, several seeds",
+        f"optnas explain {study}{where}    # what each choice costs and brings",
+        f"optnas report {study}{where}    # all of it in one HTML file",
         f"optnas export {study}{where} --out deploy    # files for phones, checked",
         f"optnas dashboard{where}    # every trial in a browser",
     ]

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from optnas.errors import UsageError
 from optnas.report import Course, check_picture, draw_courses, save_courses
-from optnas.report.courses import finding, spaced
+from optnas.report.courses import finding
 
 
 def course(name, last, spread=0.01, runs=4, trainings=(10, 50)):
@@ -36,13 +36,6 @@ def test_samplers_are_compared_where_all_of_them_were_measured():
         [course("tpe", 0.9), Course("gp", 3, (10,), (0.75,), (0.01,)), Course("none", 0, (), (), ())]
     )
     assert finding([]) == "No number of trainings that all samplers reached"
-
-
-def test_labels_are_kept_apart_and_below_the_top():
-    assert spaced([0.1, 0.5], 0.1) == [0.1, 0.5]
-    assert spaced([0.1, 0.12, 0.5], 0.1) == pytest.approx([0.1, 0.2, 0.5])
-    assert spaced([0.9, 0.95, 0.97], 0.1) == pytest.approx([0.78, 0.88, 0.98])
-    assert spaced([], 0.1) == []
 
 
 def test_what_is_drawn_is_named_with_its_unit():

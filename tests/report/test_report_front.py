@@ -1,9 +1,11 @@
 import optuna
 import pytest
+from handmade import add, awkward, new_study, one_of_each
 from matplotlib.figure import Figure
 
 from optnas.errors import UsageError
 from optnas.report import draw_front, save_front
+from optnas.report.figures import finding_of
 
 
 def study_of(rows, names=("error", "macs")):
@@ -23,11 +25,12 @@ def draw(study):
 
 def test_the_title_states_the_finding_and_the_axes_their_units():
     axes = draw(study_of([(0.1, 2e6), (0.2, 5e4), (0.3, 1e6)]))
-    assert axes.get_title(loc="left") == "fashion: error 10.0% at 2.00 M to 20.0% at 50.0 k multiply-adds"
+    title = finding_of(axes.figure)
+    assert title == "2 networks on the front: 20.00% error at 50.0 k MACs to 10.00% error at 2.00 M MACs"
     assert axes.get_ylabel() == "validation error (%), smaller is better"
     assert "MACs" in axes.get_xlabel()
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["trained, beaten (1)", "front (2)"]
+    assert labels == ["front (2)", "beaten (1)", "front after 1 training", "front after 2 trainings"]
 
 
 def test_refused_networks_are_shown():
@@ -36,7 +39,7 @@ def test_refused_networks_are_shown():
     trial.set_user_attr("optnas:costs", {"macs": 9e9})
     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     labels = [text.get_text() for text in draw(study).get_legend().get_texts()]
-    assert labels[-1] == "refused untrained (1)"
+    assert labels[-1] == "refused (1)"
 
 
 @pytest.mark.parametrize("rows", [[], [(0.1, 1e6)]])
@@ -54,3 +57,59 @@ def test_one_three_and_four_objectives(names, tmp_path):
 def test_a_place_that_cannot_be_written(tmp_path):
     with pytest.raises(UsageError, match=r"picture .*cannot be written"):
         save_front(study_of([(0.1, 1e6)]), tmp_path / "no" / "front.png")
+
+
+def points_of(axes, state):
+    (found,) = (c for c in axes.collections if c.get_label().startswith(state))
+    return found.get_offsets().tolist()
+
+
+def test_every_kind_of_trial_has_its_place():
+    axes = draw(one_of_each())
+    assert points_of(axes, "front") == [[100, 0.2], [200, 0.1]]
+    assert points_of(axes, "beaten") == [[300, 0.3]]
+    assert points_of(axes, "infeasible") == [[900, 0.05]]
+    assert points_of(axes, "pruned") == [[250, 0.6]]  # at its last error
+    assert points_of(axes, "refused") == [[950, 1]]  # on the upper edge, by its cost alone
+
+
+def steps_of(axes):
+    return {line.get_label(): line for line in axes.lines}
+
+
+def test_the_front_after_a_quarter_and_a_half_of_the_trainings():
+    rows = [(0.5, 40.0), (0.4, 60.0), (0.45, 30.0), (0.2, 50.0)]
+    study = new_study()
+    for index, row in enumerate(rows):
+        add(study, row, seconds=(index, index + 1))
+    lines = steps_of(draw(study))
+    corners = {label: list(zip(line.get_xdata(), line.get_ydata(), strict=True))[1:-1] for label, line in lines.items()}
+    assert corners["front after 1 training"] == [(40, 0.5)]
+    assert corners["front after 2 trainings"] == [(40, 0.5), (60, 0.4)]
+    (last,) = (corners[label] for label in corners if label.startswith("_"))
+    assert last == [(30, 0.45), (50, 0.2)]
+
+
+def test_what_is_to_be_maximised_is_attained_from_below():
+    study = new_study(("accuracy", "macs"), ["maximize", "minimize"])
+    for row in ((0.5, 10.0), (0.9, 30.0), (0.4, 20.0)):
+        add(study, row)
+    axes = draw(study)
+    (line,) = (line for label, line in steps_of(axes).items() if label.startswith("_"))
+    assert line.get_xdata().tolist() == [10, 10, 30, axes.get_xlim()[1]]
+    assert line.get_ydata().tolist() == [axes.get_ylim()[0], 0.5, 0.9, 0.9]
+    assert axes.get_ylabel() == "accuracy, larger is better"
+    title = finding_of(axes.figure)
+    assert title == "2 networks on the front: accuracy 0.5 at 10 MACs to accuracy 0.9 at 30 MACs"
+
+
+def test_a_study_of_one_objective_is_drawn_against_a_cost_or_the_trial():
+    assert draw(awkward()["bare"]).get_xlabel() == "trial (its number)"
+    study = new_study(("error",))
+    add(study, (0.1,), costs={"params": 10.0})
+    assert draw(study).get_xlabel() == "parameters, smaller is better"
+
+
+def test_nothing_trained():
+    assert [text.get_text() for text in draw(awkward()["empty"]).texts] == ["no trained network yet"]
+    assert draw(awkward()["infeasible"]).get_title(loc="left") == "No feasible network among 3 trained"

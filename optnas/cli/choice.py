@@ -1,0 +1,132 @@
+"""What `optnas front` answers beside the front itself: how sure it is, its knee, and who is the fittest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import isfinite
+from typing import Any
+
+from optuna import Study
+from rich.table import Table
+
+from optnas.cost import Constraint
+from optnas.errors import UsageError
+from optnas.facts.certainty import Certainty, certainty
+from optnas.facts.fitness import Fitness, chances, in_words, rank
+from optnas.facts.knee import Knee
+from optnas.facts.weights import WeightMap
+from optnas.front import Network, objective_names
+from optnas.watch import front_table
+
+__all__ = ["certainty_or_none", "fitness_facts", "fitness_table", "map_lines", "member_facts", "plain"]
+
+#: Rows of the ranking that are printed.
+_ROWS = 8
+#: Networks that may be the fittest in truth, of which so many are named.
+_LIKELY = 4
+
+
+def certainty_or_none(study: Study, budget: Sequence[Constraint]) -> Certainty | None:
+    """None where the chance in a study's errors cannot be told: too few networks, or unknown objectives."""
+    try:
+        return certainty(study, budget)
+    except UsageError:
+        return None
+
+
+def member_facts(members: Sequence[Network], sure: Certainty | None) -> list[dict[str, Any]]:
+    """The front for programs."""
+    rows = []
+    for member in members:
+        known = sure and sure.of(member.trial)
+        rows.append(
+            {
+                **asdict(member),
+                "sure": known.probability if known else None,
+                "ties_with": list(known.ties_with) if known else [],
+            }
+        )
+    return rows
+
+
+def plain(answer: Certainty | Knee | WeightMap | None) -> Any:
+    """An answer as plain values, networks by the number of their trial, and None for what is not a finite number."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, Network):
+            return value.trial
+        if hasattr(value, "__dataclass_fields__"):
+            return {name: walk(getattr(value, name)) for name in value.__dataclass_fields__}
+        if isinstance(value, list | tuple):
+            return [walk(one) for one in value]
+        return None if isinstance(value, float) and not isfinite(value) else value
+
+    return walk(answer)
+
+
+def fitness_facts(study: Study, fitness: Fitness, budget: Sequence[Constraint], weights: WeightMap) -> dict[str, Any]:
+    """The ranking and the map for programs."""
+    wins = _chances(study, fitness, budget)
+    ranking = [
+        {
+            "trial": one.network.trial,
+            "fitness": one.fitness,
+            "parts": dict(one.parts),
+            "wins": None if wins is None else wins.get(one.network.trial, 0.0),
+        }
+        for one in rank(study, fitness, budget)
+    ]
+    return {"weights": dict(fitness.weights), "ranking": ranking, "map": plain(weights)}
+
+
+def fitness_table(study: Study, fitness: Fitness, budget: Sequence[Constraint]) -> tuple[Table, str]:
+    """The first of the ranking, and what there is to say of it."""
+    ranked = rank(study, fitness, budget)
+    shown, wins = ranked[:_ROWS], _chances(study, fitness, budget)
+    beside = {"fitness": [f"{one.fitness:.4f}" for one in shown]}
+    if wins is not None:
+        beside["wins"] = [f"{wins.get(one.network.trial, 0.0):.0%}" for one in shown]
+    for term in fitness.weights:
+        beside[term] = [f"{one.parts[term]:.4f}" for one in shown]
+    title = f"fittest by {', '.join(str(fitness).split(','))}"
+    table = front_table([one.network for one in shown], title, objective_names(study), beside=beside)
+    return table, " ".join(filter(None, (in_words(study, fitness), _noise_sentence(wins))))
+
+
+def map_lines(fitness: Fitness, weights: WeightMap) -> list[str]:
+    """Which weights pick which network: a line for each interval of two terms, a sentence for more."""
+    regions, terms = weights.regions, weights.terms
+    if len(terms) < 2 or not regions:
+        return []
+    if len(terms) > 2:
+        shares = ", ".join(f"{region.share:.0%} trial {region.network.trial}" for region in regions)
+        how = "" if weights.exact else ", counted among drawn ones"
+        return [f"Of all mixtures of {', '.join(terms[:-1])} and {terms[-1]} the fittest is{how}: {shares}."]
+    first = fitness.weights[terms[0]] or 1.0
+    lines = [f"Which weight picks which network, with {terms[0]}={first:g}:"]
+    for region in regions:
+        low, high = (weights.weights(corner, first)[1] for corner in region.corners)
+        if isfinite(high):
+            span = f"up to {high:.3g}" if low == 0 else f"{low:.3g} to {high:.3g}"
+        else:
+            span = f"above {low:.3g}" if low else "any"
+        here = " (yours)" if region.corners[0][1] <= weights.given[1] <= region.corners[1][1] else ""
+        span = f"{terms[1]} {span}"
+        lines.append(f"  {span:34} trial {region.network.trial}, {region.share:.0%} of all mixtures{here}")
+    return lines
+
+
+def _chances(study: Study, fitness: Fitness, budget: Sequence[Constraint]) -> dict[int, float] | None:
+    try:
+        return chances(study, fitness, budget)
+    except UsageError:
+        return None
+
+
+def _noise_sentence(wins: dict[int, float] | None) -> str:
+    if not wins:
+        return ""
+    likely = sorted(wins, key=lambda trial: (-wins[trial], trial))[:_LIKELY]
+    shown = [f"{trial} ({wins[trial]:.0%})" for trial in likely if wins[trial] >= 0.05] or ["any of many"]
+    return f"Given the noise, the fittest in truth is trial {', '.join(shown)}."
