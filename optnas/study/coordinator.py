@@ -25,6 +25,7 @@ from optnas.sampler import NothingToPropose, derive_seed
 from optnas.space import mutate
 from optnas.study.ending import Ending, never
 from optnas.study.executor import Executor, WorkerDied
+from optnas.study.write_behind import WriteBehindStorage
 from optnas.task import TrainingDiverged
 
 __all__ = ["Event", "SearchStopped", "is_trained", "run", "weights_path"]
@@ -139,6 +140,7 @@ class _Coordinator:
         """What a person stopped is not to blame for it: the start does not count."""
         for trial in (*(trial for trial, _ in self.pending.values()), *filter(None, [self.starting])):
             trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) - 1)
+            self._flush(trial)
 
     def _stuck(self) -> str | None:
         if self.exhausted:
@@ -173,6 +175,7 @@ class _Coordinator:
             raise
         except DeviceFailed as error:
             self.exhausted = f"{error}; the same command goes on"  # with this trial, which stays RUNNING
+            self._flush(trial)
             return
         except NothingToPropose as error:
             self._fail(trial, str(error))
@@ -185,6 +188,7 @@ class _Coordinator:
             name = trial.user_attrs[ATTRIBUTE + "fingerprint"]
             if name in self.twins:
                 self.twins[name].append(trial)
+                self._flush(trial)
                 self._repeated(trial)
                 return
             self.fruitless = self.repeats = 0
@@ -195,6 +199,7 @@ class _Coordinator:
             self.starting = trial
             if self.weights is not None:
                 gate = replace(gate, weights=str(weights_path(self.weights, trial.number)))
+            self._flush(trial)
             self.pending[self.executor.submit(run_job, gate)] = trial, gate
             self.starting = None
         elif isinstance(gate, Repeat):
@@ -205,6 +210,11 @@ class _Coordinator:
             self.study.tell(trial, state=TrialState.PRUNED)
             self.watch(Event("refused", trial.number, gate.reason))
             self._count_fruitless(gate.reason)
+
+    def _flush(self, trial: Trial) -> None:
+        """Have a trial written as it is now, since it stays so for as long as a training takes, or a kill."""
+        if isinstance(trial.storage, WriteBehindStorage):
+            trial.storage.flush(trial._trial_id)
 
     def _repeated(self, trial: Trial) -> None:
         self.repeats += 1

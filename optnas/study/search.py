@@ -29,10 +29,11 @@ from optnas.study.gradient import check_gradient, gradient
 from optnas.study.one_shot import check_one_shot, one_shot
 from optnas.study.reopen import Reopened, attributes_before, identity_of, make_objective
 from optnas.study.settings import GRADIENT, Settings, settings_from
-from optnas.study.storage import coordinate, open_storage, weights_folder
+from optnas.study.storage import coordinate, open_storage, sqlite_path, weights_folder
 from optnas.study.supernet import image_task, supernet_path
 from optnas.study.supernet_audit import audit_supernet
 from optnas.study.supernet_training import train_supernet
+from optnas.study.write_behind import WriteBehindStorage
 from optnas.supernet import SupernetAudit, SupernetDiverged
 from optnas.threads import one_thread
 
@@ -108,6 +109,8 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
             identity_of(settings, objective),
             sampler,
         )
+        if isinstance(storage, WriteBehindStorage) and sqlite_path(settings.storage) is not None:
+            storage.hold_alone(study._study_id)
         request = settings.plain()
         known = {"request": request, "reference_ms": objective.prices.reference_ms, "reference": reference}
         for key, value in known.items():

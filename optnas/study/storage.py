@@ -20,6 +20,7 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from optnas.errors import UsageError
+from optnas.study.write_behind import WriteBehindStorage
 
 __all__ = [
     "artifacts_folder",
@@ -49,6 +50,8 @@ def shown_storage(storage: str) -> str:
 def open_storage(storage: str, *, create: bool = True) -> BaseStorage:
     """An Optuna storage from its address; a SQLite file is set to write-ahead logging.
 
+    What a search writes into a running trial is gathered on SQLite and PostgreSQL, see `WriteBehindStorage`.
+
     Args:
         storage: "sqlite:///FILE", another address that Optuna knows, or "memory" for none.
         create: Whether a file that does not exist is made.
@@ -62,12 +65,13 @@ def open_storage(storage: str, *, create: bool = True) -> BaseStorage:
     if path is None:
         if "://" not in storage:
             raise UsageError(f"storage: expected an address such as sqlite:///optnas.db, got {storage!r}")
-        return _open(storage, {})
+        opened = _open(storage, {"pool_pre_ping": True})  # a server may be started anew while networks train
+        return WriteBehindStorage(opened) if opened.engine.name == "postgresql" else opened
     _check_file(path, create)
     opened = _open(storage, {"connect_args": {"timeout": 60}})
     event.listen(opened.engine, "connect", _tune)
     opened.engine.dispose()
-    return opened
+    return WriteBehindStorage(opened)
 
 
 def _open(storage: str, engine_kwargs: dict[str, Any]) -> RDBStorage:
