@@ -6,6 +6,7 @@ import json
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from optnas.task.snapshot import restore, take
 from optnas.task.weights import copy_of
 from optnas.whole import remove_halves, whole_file
 
-__all__ = ["Checkpoint", "Saved"]
+__all__ = ["Checkpoint", "Saved", "remove_checkpoint"]
 
 _NOTES, _CHECKSUM = "optnas-checkpoint", "crc32"
 _FORMAT = 1
@@ -165,6 +166,13 @@ class Checkpoint:
     def _warn(self, what: str) -> None:
         # The first of many alike is enough, and tells the cause.
         self.warning = self.warning or f"checkpoint {self.path}: {what}"
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove the file of a training whose outcome is kept, and halves that a kill left; what cannot be stays."""
+    with suppress(OSError):
+        remove_halves(path)
+        path.unlink(missing_ok=True)
 
 
 def _packed(tensors: Mapping[str, Tensor], notes: str) -> bytes:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import optnas.task.checkpoint as room
-from optnas.task import Checkpoint, DataSettings, Images, TrainSettings, load_images, train_images
+from optnas.task import Checkpoint, DataSettings, Images, TrainSettings, load_images, remove_checkpoint, train_images
 from optnas.task.batches import Batches
 from optnas.task.train import _optimizer
 
@@ -473,6 +473,16 @@ def test_halves_that_a_kill_left_are_swept(tmp_path):
         (tmp_path / name).touch()
     Checkpoint(tmp_path / "a.safetensors").load(nn.Linear(3, 2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors.json", "b.safetensors.123"]
+
+
+def test_a_checkpoint_is_removed_with_its_halves(tmp_path):
+    path = tmp_path / "a.safetensors"
+    for name in (path.name, f"{path.name}.123", "b.safetensors"):
+        (tmp_path / name).touch()
+    remove_checkpoint(path)
+    remove_checkpoint(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.safetensors"]
+    remove_checkpoint(tmp_path / "b.safetensors" / path.name)
 
 
 def test_when_a_write_is_due(tmp_path, monkeypatch):
