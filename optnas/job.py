@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +19,8 @@ from torch import nn
 
 from optnas.prune import Stopper
 from optnas.space import Build, ReplayTrial
-from optnas.task import Learned, Task
+from optnas.task import Checkpoint, Learned, Task
+from optnas.task.task import takes_checkpoint
 from optnas.task.weights import save_weights
 
 __all__ = ["Job", "Outcome", "run_job", "train_job"]
@@ -45,6 +48,13 @@ class Job:
     """Whether it is trained to the end all the same, to learn what pruning loses."""
     weights: str | None = None
     """The file for the trained weights; None if they are not kept."""
+    checkpoint: str | None = None
+    """The file, named `*.safetensors`, from which the training goes on after a crash; None if it need not.
+
+    It is still there when the job is done: whoever keeps the outcome removes it then.
+    """
+    checkpoint_bytes: int | None = None
+    """A larger checkpoint is not written."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Outcome:
     curve: tuple[float, ...]
     """Validation error after each epoch."""
     seconds: float
-    """Wall time of the training."""
+    """Wall time of the training, that before an interruption too."""
     error: float | None
     """After the last epoch; None if training was stopped before."""
     stop_epoch: int | None = None
@@ -63,10 +73,16 @@ class Outcome:
     """The error that it should have had by then."""
     reason: str = ""
     """Why it was stopped, or would have been."""
+    resumed_epochs: int = 0
+    """How many epochs of the curve were trained before an interruption."""
+    warning: str = ""
+    """A sentence if a checkpoint was refused or none could be written; the training is sound all the same."""
 
 
 def run_job(job: Job) -> Outcome:
     """Build the network of a job again and train it, until its thresholds say stop; needs nothing but the job.
+
+    If the job's checkpoint was written by the same training, it goes on from there.
 
     Raises:
         Whatever the task raises, such as `TrainingDiverged`.
@@ -79,6 +95,7 @@ def train_job(job: Job) -> tuple[nn.Module, Outcome]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         module = job.build(ReplayTrial(job.params))
+    checkpoint = _checkpoint(job, module)
     stopper, began = Stopper(job.thresholds), time.perf_counter()
     curve: list[float] = []
     stopped: dict[str, Any] = {}
@@ -92,14 +109,37 @@ def train_job(job: Job) -> tuple[nn.Module, Outcome]:
             if not job.audited:
                 raise TrialPruned(reason)
 
+    def outcome(curve: tuple[float, ...], error: float | None) -> Outcome:
+        seconds, resumed, warning = time.perf_counter() - began, 0, ""
+        if checkpoint is not None:
+            warning = checkpoint.warning
+            if checkpoint.resumed is not None:
+                seconds, resumed = seconds + checkpoint.resumed.seconds, len(checkpoint.resumed.curve)
+        return Outcome(curve, seconds, error, **stopped, resumed_epochs=resumed, warning=warning)
+
+    given = {} if checkpoint is None else {"checkpoint": checkpoint}
     try:
-        learned = job.task.train(module, job.seed, on_epoch)
+        learned = job.task.train(module, job.seed, on_epoch, **given)
     except TrialPruned as pruned:
         stopped.setdefault("reason", str(pruned) or "stopped by the task")
-        return module, Outcome(tuple(curve), time.perf_counter() - began, None, **stopped)
+        return module, outcome(tuple(curve), None)
     _check_finite(learned.error, learned.epochs)
     _keep_weights(job, module, learned)
-    return module, Outcome(learned.curve, time.perf_counter() - began, learned.error, **stopped)
+    return module, outcome(learned.curve, learned.error)
+
+
+def _checkpoint(job: Job, module: nn.Module) -> Checkpoint | None:
+    if job.checkpoint is None or not takes_checkpoint(job.task):
+        return None
+    # Without the addresses that a function in it may show, which change from process to process.
+    layers = re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(module))
+    identity = {
+        "choices": dict(job.params),
+        "seed": job.seed,
+        "task": [type(job.task).__qualname__, job.task.describe()],
+        "layers": hashlib.blake2b(layers.encode(), digest_size=8).hexdigest(),
+    }
+    return Checkpoint(Path(job.checkpoint), identity, job.checkpoint_bytes)
 
 
 def _keep_weights(job: Job, module: nn.Module, learned: Learned) -> None:

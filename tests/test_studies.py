@@ -34,6 +34,7 @@ TINY = {
     "pricing_speed": ["--networks", "3", "--sizes", "28"],
     "overhead": ["--trials", "3"],
     "throughput": ["--trials", "5"],
+    "checkpoint_overhead": ["--data", "digits", "--rounds", "1", "--epochs", "1", "--train-images", "200"],
     "dashboard_overhead": ["--trials", "4", "--searches", "1", "--trainings", "2"],
     "suggestion_time": ["--finished", "4", "12", "--suggestions", "1"],
     "pruning_pays": [

@@ -37,7 +37,7 @@ from optnas.objective import ATTRIBUTE
 from optnas.study import coordinate, versions
 from optnas.study.reopen import Reopened
 from optnas.study.search import make_executor
-from optnas.task import ImageTask
+from optnas.task import ImageTask, remove_checkpoint
 from optnas.task.weights import read_notes, remove_leftovers
 from optnas.threads import one_thread
 
@@ -117,8 +117,8 @@ def retrain(
 ) -> Retraining:
     """Train networks from scratch on all training images, for several seeds each, then read the test split once.
 
-    What is finished is kept, so the same call goes on after a kill. A network stands for the training of its least
-    validation error, which `model_of` gives from then on.
+    What is finished is kept, and how far the others came, so the same call goes on after a kill. A network stands for
+    the training of its least validation error, which `model_of` gives from then on.
 
     Args:
         reopened: The study.
@@ -209,7 +209,7 @@ def _train(reopened: Reopened, plans: Sequence[_Plan], workers: int | None, say:
     folder = retraining_folder(reopened)
     jobs = [
         Job(plan.network.trial, reopened.objective.build, plan.network.choices, plan.task, seed, plan.network.costs,
-            weights=str((folder / file).resolve()))
+            weights=str((folder / file).resolve()), checkpoint=str(_checkpoint(folder, file).resolve()))
         for plan in plans
         for seed, file in plan.files.items()
         if _finished(folder, file, seed) is None
@@ -217,6 +217,10 @@ def _train(reopened: Reopened, plans: Sequence[_Plan], workers: int | None, say:
     total = sum(len(plan.files) for plan in plans)
     if len(jobs) < total:
         say(f"{total - len(jobs)} of {total} trainings were finished before")
+    for file in {file for plan in plans for file in plan.files.values()} - {
+        Path(str(job.weights)).name for job in jobs
+    }:
+        remove_checkpoint(_checkpoint(folder, file))
     failures: dict[int, list[str]] = {plan.network.trial: [] for plan in plans}
     done = 0
 
@@ -230,6 +234,9 @@ def _train(reopened: Reopened, plans: Sequence[_Plan], workers: int | None, say:
         else:
             made = {"versions": versions(), "date": date_of(datetime.now(UTC))}
             keep_made(reopened.study, Path(str(job.weights)).name, made)
+            remove_checkpoint(Path(str(job.checkpoint)))
+            if future.result().warning:
+                say(f"trial {job.number}, seed {job.seed}: {future.result().warning}")
         came = f"error {future.result().error:.2%}" if error is None else f"failed: {first_line(error)}"
         say(f"[{done}/{len(jobs)}] trial {job.number}, seed {job.seed}: {came}")
 
@@ -244,6 +251,11 @@ def _train(reopened: Reopened, plans: Sequence[_Plan], workers: int | None, say:
         for future in as_completed(pending):
             report(pending[future], future)
     return failures
+
+
+def _checkpoint(folder: Path, file: str) -> Path:
+    """Where a training that will leave its weights in `file` keeps how far it came."""
+    return folder / "checkpoints" / file
 
 
 def _finished(folder: Path, file: str, seed: int) -> Training | None:

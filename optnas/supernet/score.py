@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from optnas.supernet.shared import SharedTensors, shared_names
 from optnas.supernet.state import load_weights
-from optnas.task import ImageTask, Learned, Task
+from optnas.task import Checkpoint, ImageTask, Learned, Task
 from optnas.task.batches import Normalise
 from optnas.task.data import Images
 from optnas.task.memory import peak_bytes
@@ -45,10 +45,17 @@ class OneShotTask(Task):
     def num_classes(self) -> int:
         return self.task.num_classes
 
-    def train(self, module: nn.Module, seed: int, on_epoch: OnEpoch | None = None) -> Learned:
+    def train(
+        self,
+        module: nn.Module,
+        seed: int,
+        on_epoch: OnEpoch | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Learned:
         """The validation error of `module` with the shared weights and its own batch-norm statistics.
 
-        `module` has to come from a stub trial of `optnas.space`, which marks what `choose` built.
+        `module` has to come from a stub trial of `optnas.space`, which marks what `choose` built. It takes a moment,
+        so no checkpoint is written.
         """
         began = time.perf_counter()
         images, device = self.task.images, torch.device(self.task.settings.device)

@@ -1,5 +1,6 @@
 """What a network learns: data, training, validation error."""
 
+from optnas.task.checkpoint import Checkpoint, Saved, remove_checkpoint
 from optnas.task.data import DataSettings, Images, load_images, load_test
 from optnas.task.parts import Part
 from optnas.task.task import ImageTask, Task
@@ -13,17 +14,20 @@ from optnas.task.train import (
 )
 
 __all__ = [
+    "Checkpoint",
     "DataSettings",
     "ImageTask",
     "Images",
     "Learned",
     "OnEpoch",
     "Part",
+    "Saved",
     "Task",
     "TrainSettings",
     "TrainingDiverged",
     "evaluate",
     "load_images",
     "load_test",
+    "remove_checkpoint",
     "train_images",
 ]

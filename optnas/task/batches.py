@@ -1,6 +1,6 @@
 """Batches cut from images in memory: no loader, no worker, no work per image in Python."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch.nn import functional as F
@@ -39,12 +39,32 @@ class Batches:
         n = len(self._labels)
         # Batches of nearly equal size leave out no image, and never leave one alone: batch norm needs two.
         self.steps = max(1, min(-(-n // batch_size), n // 2))
+        self._begun = generator.get_state()
 
-    def epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Each training image once: float batches (b, c, h, w), normalised, channels last; labels (b,)."""
+    def epoch(self, done: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Each training image once: float batches (b, c, h, w), normalised, channels last; labels (b,).
+
+        After `restore`, the first `done` batches are those that were drawn before, and are left out.
+        """
+        now = self._generator.get_state()
+        if done:
+            self._generator.set_state(self._begun)
+        else:
+            self._begun = now
         order = torch.randperm(len(self._labels), generator=self._generator).to(self._labels.device)
-        for index in order.tensor_split(self.steps):
+        if done:
+            self._generator.set_state(now)
+        for index in order.tensor_split(self.steps)[done:]:
             yield self._normalise(self._cut(index)), self._labels[index]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The state of the generator when the epoch began, which gave its order, and now."""
+        return {"begun": self._begun, "now": self._generator.get_state()}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go back to a `state`."""
+        self._begun = state["begun"]
+        self._generator.set_state(state["now"])
 
     def _cut(self, index: torch.Tensor) -> torch.Tensor:
         n = len(index)

@@ -1,5 +1,6 @@
 """A task: what a network is trained on, and how, behind one method."""
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from optnas.errors import UsageError
+from optnas.task.checkpoint import Checkpoint
 from optnas.task.data import DataSettings, Images, check_data_name, load_images, load_test
 from optnas.task.train import Learned, OnEpoch, TrainSettings, evaluate, train_images
 
@@ -31,11 +33,20 @@ class Task(ABC):
         """How many classes a network tells apart: the length of its logits."""
 
     @abstractmethod
-    def train(self, module: nn.Module, seed: int, on_epoch: OnEpoch | None = None) -> Learned:
+    def train(
+        self,
+        module: nn.Module,
+        seed: int,
+        on_epoch: OnEpoch | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Learned:
         """Train `module` in place, on training data, and judge it on validation data; never on test data.
 
         Called once for each trial that is not refused for its cost. `on_epoch(epoch, error)` is to be called
         after each epoch (from 1); what it raises ends the training and must come through.
+
+        A task may leave the parameter `checkpoint` out: its trainings then begin anew after a crash. With it they go
+        on from the last epoch, see `Checkpoint`, whose description has the loop; it is None where nothing is kept.
         """
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> "Task":
@@ -45,6 +56,11 @@ class Task(ABC):
     def describe(self) -> dict[str, Any]:
         """Plain JSON values that a study stores: it resumes only with a task that describes itself alike."""
         return {}
+
+
+def takes_checkpoint(task: Task) -> bool:
+    """Whether the trainings of a task, a person's own perhaps, can go on from a checkpoint."""
+    return "checkpoint" in inspect.signature(task.train).parameters
 
 
 class _Defaults(NamedTuple):
@@ -187,9 +203,15 @@ class ImageTask(Task):
         """How many classes the images have; loads them. Raises `UsageError` as `load_images`."""
         return len(self.images.classes)
 
-    def train(self, module: nn.Module, seed: int, on_epoch: OnEpoch | None = None) -> Learned:
+    def train(
+        self,
+        module: nn.Module,
+        seed: int,
+        on_epoch: OnEpoch | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Learned:
         """Train `module` in place; see `train_images` for what is promised and raised."""
-        return train_images(module, self.images, self.settings, seed, on_epoch)
+        return train_images(module, self.images, self.settings, seed, on_epoch, checkpoint)
 
     def test_error(self, module: nn.Module) -> float:
         """Share of the test images that `module` gets wrong: for the end of a search, never to select by."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from optnas.errors import UsageError
 from optnas.task.batches import Batches, Normalise
+from optnas.task.checkpoint import Checkpoint
 from optnas.task.data import Images
 from optnas.task.memory import freed_memory_kept, peak_bytes
 from optnas.threads import one_thread
@@ -78,7 +79,7 @@ class Learned:
     """How many epochs were trained."""
 
     seconds: float
-    """Wall time, validation included."""
+    """Wall time, validation included, and that before an interruption too."""
 
     images_per_second: float
     """Training images by wall time of the training steps, validation not included."""
@@ -88,13 +89,21 @@ class Learned:
 
 
 def train_images(
-    module: nn.Module, images: Images, settings: TrainSettings, seed: int, on_epoch: OnEpoch | None = None
+    module: nn.Module,
+    images: Images,
+    settings: TrainSettings,
+    seed: int,
+    on_epoch: OnEpoch | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Learned:
     """Train `module` in place from the weights it has; it is left on the CPU in eval mode.
 
     `module` maps float images (b, c, h, w) to logits (b, classes). On a CPU one torch thread is used, and the
     same weights, images, settings and seed give the same curve and weights bit for bit. The caller's random
     state and number of threads come back as they were.
+
+    With a `checkpoint` the training goes on from where its file stands, if it is of this training, and ends as it
+    would have without the interruption: on a CPU bit for bit. `on_epoch` is told of the earlier epochs again.
 
     Raises `TrainingDiverged`, `UsageError` for logits of another shape, and unchanged whatever the network or
     `on_epoch` raises (`optuna.TrialPruned`, for one).
@@ -104,7 +113,7 @@ def train_images(
         torch.manual_seed(seed)  # for dropout and the like
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
-            return _train(module, images, settings, seed, on_epoch, device)
+            return _train(module, images, settings, seed, on_epoch, checkpoint, device)
         finally:
             # Channels last would outlive the training: code that calls .view on a weight fails on it.
             module.to(device="cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
@@ -131,12 +140,27 @@ def evaluate(module: nn.Module, images: Images, x: torch.Tensor, y: torch.Tensor
     return int(wrong) / len(y)
 
 
+@dataclass
+class _Progress:
+    """How far a training has come."""
+
+    curve: list[float] = field(default_factory=list)
+    step: int = 0
+    """Steps done of the epoch after the last in the curve."""
+    training_seconds: float = 0.0
+    seconds: float = 0.0
+    """Before it was interrupted."""
+    peak_memory_bytes: int | None = None
+    """The same."""
+
+
 def _train(
     module: nn.Module,
     images: Images,
     settings: TrainSettings,
     seed: int,
     on_epoch: OnEpoch | None,
+    checkpoint: Checkpoint | None,
     device: torch.device,
 ) -> Learned:
     start = time.perf_counter()
@@ -151,40 +175,69 @@ def _train(
         generator=torch.Generator().manual_seed(seed),
     )
     optimizer = _optimizer(module, settings)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, rise_and_fall(settings.epochs * batches.steps, settings.warmup)
-    )
-    curve: list[float] = []
-    training_seconds = 0.0
-    for epoch in range(1, settings.epochs + 1):
-        epoch_start = time.perf_counter()
+    lr_factor = rise_and_fall(settings.epochs * batches.steps, settings.warmup)
+    progress = _resumed(checkpoint, module, optimizer, batches)
+    curve = progress.curve
+
+    def keep(*, mid_epoch: bool) -> None:
+        if checkpoint is not None and checkpoint.due(mid_epoch=mid_epoch):
+            peak = _most(progress.peak_memory_bytes, peak_bytes(device))
+            values = {"step": progress.step, "training_seconds": progress.training_seconds, "peak_memory_bytes": peak}
+            checkpoint.save(module, optimizer, curve, tensors=batches.state(), values=values)
+
+    if on_epoch is not None:
+        for epoch, error in enumerate(tuple(curve), 1):
+            on_epoch(epoch, error)
+    for epoch in range(len(curve) + 1, settings.epochs + 1):
         module.train()
-        for step, (x, y) in enumerate(batches.epoch(), 1):
+        clock = time.perf_counter()
+        for x, y in batches.epoch(progress.step):
             with autocast(device):
                 logits = module(x)
                 _check_shape(logits, (len(y), len(images.classes)))
                 loss = F.cross_entropy(logits, y, label_smoothing=settings.label_smoothing)
             if not math.isfinite(loss.item()):
-                raise TrainingDiverged(epoch, step)
+                raise TrainingDiverged(epoch, progress.step + 1)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            # From the number of the step alone, so that a training goes on without a scheduler's state.
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * lr_factor((epoch - 1) * batches.steps + progress.step)
             optimizer.step()
-            schedule.step()
-        training_seconds += time.perf_counter() - epoch_start
+            progress.step += 1
+            progress.training_seconds += time.perf_counter() - clock
+            keep(mid_epoch=True)
+            clock = time.perf_counter()
         try:
             curve.append(evaluate(module, images, images.val_x, images.val_y))
         except FloatingPointError as error:  # the last step of an epoch is judged by what came of it
             raise TrainingDiverged(epoch, batches.steps) from error
+        progress.step = 0
         if on_epoch is not None:
             on_epoch(epoch, curve[-1])
+        keep(mid_epoch=False)
     return Learned(
         error=curve[-1],
         curve=tuple(curve),
         epochs=settings.epochs,
-        seconds=time.perf_counter() - start,
-        images_per_second=settings.epochs * len(images.train_y) / training_seconds,
-        peak_memory_bytes=peak_bytes(device),
+        seconds=progress.seconds + time.perf_counter() - start,
+        images_per_second=settings.epochs * len(images.train_y) / progress.training_seconds,
+        peak_memory_bytes=_most(progress.peak_memory_bytes, peak_bytes(device)),
     )
+
+
+def _resumed(
+    checkpoint: Checkpoint | None, module: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches
+) -> _Progress:
+    saved = None if checkpoint is None else checkpoint.load(module, optimizer)
+    if saved is None:
+        return _Progress()
+    batches.restore(saved.tensors)
+    return _Progress(list(saved.curve), seconds=saved.seconds, **saved.values)
+
+
+def _most(*sizes: int | None) -> int | None:
+    return max((size for size in sizes if size is not None), default=None)
 
 
 def _optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:

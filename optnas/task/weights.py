@@ -13,9 +13,9 @@ from safetensors.torch import save
 from torch import nn
 
 from optnas.errors import UsageError
-from optnas.whole import whole_file
+from optnas.whole import remove_halves, whole_file
 
-__all__ = ["fill", "read_notes", "remove_leftovers", "save_weights"]
+__all__ = ["copy_of", "fill", "read_notes", "remove_leftovers", "save_weights", "tensors_of"]
 
 _NOTES = "optnas"
 
@@ -31,7 +31,7 @@ def save_weights(module: nn.Module, path: Path, notes: Mapping[str, Any]) -> Non
     Raises:
         OSError, SafetensorError: If the file cannot be written.
     """
-    tensors = {name: _copy(tensor) for name, tensor in _tensors(module).items()}
+    tensors = {name: copy_of(tensor) for name, tensor in tensors_of(module).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as beside:
         # Not save_file, whose files only their owner may read.
@@ -40,9 +40,8 @@ def save_weights(module: nn.Module, path: Path, notes: Mapping[str, Any]) -> Non
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the halves of files that a kill left; nobody else may be writing there."""
-    for path in folder.glob("*.safetensors.*"):
-        if path.suffix[1:].isdigit():
-            path.unlink(missing_ok=True)
+    for path in {path.with_suffix("") for path in folder.glob("*.safetensors.*")}:
+        remove_halves(path)
 
 
 def read_notes(path: Path) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def fill(module: nn.Module, path: Path) -> None:
     Raises:
         UsageError: If it is no such file, or holds the weights of another network.
     """
-    wanted = _tensors(module)
+    wanted = tensors_of(module)
     try:
         with safe_open(path, "pt") as file:
             held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -80,12 +79,14 @@ def fill(module: nn.Module, path: Path) -> None:
             tensor.copy_(held[name])
 
 
-def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and all buffers by name, those that several layers share once; they are not copied."""
     # Not the state dict: a buffer that is not in it may hold random numbers that the weights were trained with.
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _copy(tensor: torch.Tensor) -> torch.Tensor:
+def copy_of(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in the only layout that a safetensors file knows, on the CPU."""
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 

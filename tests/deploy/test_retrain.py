@@ -18,7 +18,7 @@ from optnas.errors import UsageError
 from optnas.front import front, networks
 from optnas.space import ReplayTrial
 from optnas.study.reopen import reopen
-from optnas.task import TrainingDiverged, evaluate, load_test
+from optnas.task import Checkpoint, TrainingDiverged, evaluate, load_test
 from optnas.task.weights import fill, read_notes, save_weights
 
 QUICK = {"epochs": 2, "seeds": 2, "workers": 0}
@@ -134,6 +134,45 @@ def test_a_kill_costs_the_training_that_ran(reopened, storage, monkeypatch):
     monkeypatch.setattr(room, "run_job", run_job)
     fresh = retrain(reopen(None, storage), chosen, **{**QUICK, "epochs": 2}, test=False)
     assert [one.errors for one in fresh.networks] == [one.errors for one in result.networks]
+
+
+def test_a_kill_within_a_training_costs_an_epoch(reopened, storage, monkeypatch):
+    chosen, run_job, outcomes, due = choose_networks(reopened, networks=1), room.run_job, [], Checkpoint.due
+    asked = {**QUICK, "epochs": 4, "seeds": 1}
+    fresh = retrain(reopened, chosen, **asked, test=False)
+    for path in retraining_folder(reopened).glob("*.safetensors"):
+        path.unlink()
+    monkeypatch.setattr(Checkpoint, "due", lambda self, *, mid_epoch=False: not mid_epoch)
+
+    def killed(self, *given, **named):
+        save(self, *given, **named)
+        if len(given[2]) == 3:
+            raise KeyboardInterrupt
+
+    save = Checkpoint.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            retrain(reopened, chosen, **asked)
+    kept = retraining_folder(reopened) / "checkpoints"
+    assert len(list(kept.iterdir())) == 1
+    monkeypatch.setattr(Checkpoint, "due", due)
+    monkeypatch.setattr(room, "run_job", lambda job: outcomes.append(run_job(job)) or outcomes[-1])
+    result = retrain(reopen(None, storage), chosen, **asked, test=False)
+    assert [one.resumed_epochs for one in outcomes] == [3]
+    assert result.networks[0].errors == fresh.networks[0].errors
+    assert list(kept.iterdir()) == []
+
+
+def test_what_is_wrong_with_a_checkpoint_is_said(reopened, monkeypatch):
+    said, chosen = [], choose_networks(reopened, networks=1)
+    monkeypatch.setattr(Checkpoint, "due", lambda self, *, mid_epoch=False: not mid_epoch)
+    retraining_folder(reopened).mkdir(parents=True)
+    (retraining_folder(reopened) / "checkpoints").touch()
+    result = retrain(reopened, chosen, **{**QUICK, "seeds": 1}, test=False, say=said.append)
+    assert len(result.networks[0].errors) == 1
+    (sentence,) = [text for text in said if "checkpoint" in text]
+    assert sentence.startswith(f"trial {chosen[0].trial}, seed 0: checkpoint ")
 
 
 @pytest.mark.usefixtures("_better")
