@@ -88,7 +88,7 @@ def attempt(function: Callable[[Any], Any], job: Any) -> tuple[bool, Any]:
         error.add_note("".join(traceback.format_exception(error)))
         return False, error
     gc.collect()
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     return False, LimitExceeded(f"the GPU has too little memory for it: {sentence}")
 
