@@ -13,7 +13,7 @@ from typing import Literal, cast, get_args
 from optnas.cost.names import check_cost
 from optnas.errors import UsageError
 
-__all__ = ["Constraint", "parse_constraint", "parse_constraints"]
+__all__ = ["Constraint", "parse_constraint", "parse_constraints", "parse_quantity"]
 
 Op = Literal["<=", "<", ">=", ">"]
 
@@ -85,15 +85,23 @@ def parse_constraint(text: str) -> Constraint:
         raise UsageError(f"constraint {text!r}: {_GRAMMAR}, got {text!r}")
     cost, op, right = parts.groups()
     check_cost(cost, f"constraint {text!r}")
-    number = _NUMBER.fullmatch(right)
-    if number is None:
+    limit = parse_quantity(right)
+    if limit is None:
         raise UsageError(
             f"constraint {text!r}: {_GRAMMAR}, got {right!r} as the number, which may not be "
             f"negative, infinite or carry a unit word (the unit is in the name {cost})"
         )
+    return Constraint(cost, cast(Op, op), limit)
+
+
+def parse_quantity(text: str) -> float | None:
+    """A number such as 2.5, 3e6, 100k or 4G, with k, M and G as powers of 1000; None if it is none."""
+    number = _NUMBER.fullmatch(text)
+    if number is None:
+        return None
     digits, exponent, prefix = number.groups(default="")
     # Decimal, because 1.1 * 1000 is not 1100 in binary.
-    return Constraint(cost, cast(Op, op), float(Decimal(digits + exponent) * _FACTORS[prefix]))
+    return float(Decimal(digits + exponent) * _FACTORS[prefix])
 
 
 def parse_constraints(texts: Iterable[str]) -> tuple[Constraint, ...]:

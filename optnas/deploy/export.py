@@ -18,8 +18,8 @@ from optnas.deploy.shelf import Exported, Shelf, write_file
 from optnas.errors import UsageError
 from optnas.runtime import runtime_of
 from optnas.study import attribute
+from optnas.study.executors import make_executor
 from optnas.study.reopen import Reopened
-from optnas.study.search import make_executor
 
 __all__ = ["Exported", "check_formats", "export_models", "file_job", "study_digest", "study_references"]
 

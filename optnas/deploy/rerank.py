@@ -17,8 +17,8 @@ from optnas.front import Network
 from optnas.objective import ERROR
 from optnas.runtime import RUNTIMES, FileRuntime, make_runtime
 from optnas.study import attribute
+from optnas.study.executors import make_executor
 from optnas.study.reopen import LATENCY_TIE, Reopened
-from optnas.study.search import make_executor
 
 __all__ = ["DeployedFront", "after_deployment", "format_of", "front_points", "is_timed_elsewhere", "rerank"]
 

@@ -35,8 +35,8 @@ from optnas.front import Network, front
 from optnas.job import Job, Outcome, run_job
 from optnas.objective import ATTRIBUTE
 from optnas.study import coordinate, versions
+from optnas.study.executors import make_executor
 from optnas.study.reopen import Reopened
-from optnas.study.search import make_executor
 from optnas.task import ImageTask, remove_checkpoint
 from optnas.task.weights import read_notes, remove_leftovers
 from optnas.threads import one_thread

@@ -2,7 +2,8 @@
 
 from optnas.study.coordinator import Event, SearchStopped, is_trained, run
 from optnas.study.create import attribute, find_study, open_study, study_names, versions
-from optnas.study.executor import Executor, InProcess, ProcessPool, WorkerDied
+from optnas.study.executor import Executor, InProcess, LimitExceeded, WorkerDied
+from optnas.study.process_pool import ProcessPool
 from optnas.study.storage import (
     artifacts_folder,
     coordinate,
@@ -16,6 +17,7 @@ __all__ = [
     "Event",
     "Executor",
     "InProcess",
+    "LimitExceeded",
     "ProcessPool",
     "SearchStopped",
     "WorkerDied",

@@ -67,8 +67,12 @@ def first_of(*endings: Ending) -> Ending:
     return ending
 
 
-def parse_duration(text: str) -> int:
+def parse_duration(text: str, name: str = "time") -> int:
     """Seconds of a duration such as "90s", "30m" or "1h30m".
+
+    Args:
+        text: The duration.
+        name: The setting that it is, for the sentence.
 
     Raises:
         UsageError: If it is none, or no time at all.
@@ -77,5 +81,5 @@ def parse_duration(text: str) -> int:
     given = parts.groups() if parts else ()
     seconds = sum(int(part or 0) * unit for part, unit in zip(given, _UNITS, strict=False))
     if seconds == 0:
-        raise UsageError(f"time: expected hours, minutes or seconds such as 8h, 30m or 1h30m, got {text!r}")
+        raise UsageError(f"{name}: expected hours, minutes or seconds such as 8h, 30m or 1h30m, got {text!r}")
     return seconds

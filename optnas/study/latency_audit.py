@@ -16,7 +16,7 @@ from scipy.stats import kendalltau
 from optnas.cost import Prices, macs, params
 from optnas.errors import UsageError, first_line
 from optnas.space import Build, Choices, ReplayTrial, sample
-from optnas.study.executor import ProcessPool
+from optnas.study.process_pool import ProcessPool
 from optnas.threads import one_thread
 
 __all__ = ["LatencyAudit", "RuntimeAudit", "audit_latency"]

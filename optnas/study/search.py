@@ -23,7 +23,8 @@ from optnas.space import space_name
 from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, find_study, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, stagnant
-from optnas.study.executor import Executor, InProcess, ProcessPool
+from optnas.study.executor import Executor
+from optnas.study.executors import make_executor
 from optnas.study.first_look import first_look
 from optnas.study.gradient import check_gradient, gradient
 from optnas.study.one_shot import check_one_shot, one_shot
@@ -264,8 +265,3 @@ def _keep_sampler(study: Study, settings: Settings) -> None:
     if not samplers or samplers[-1][1:] != own:
         samplers = [*samplers, [len(study.get_trials(deepcopy=False)), *own]]
         study.set_user_attr(ATTRIBUTE + "samplers", samplers)
-
-
-def make_executor(settings: Settings) -> Executor:
-    """What trains for these settings."""
-    return ProcessPool(settings.processes) if settings.processes else InProcess()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -13,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from optnas.cost import Constraint, Prices, load_table, parse_constraints
+from optnas.cost import Constraint, Prices, load_table, parse_constraints, parse_quantity
 from optnas.errors import UsageError
 from optnas.objective import check_objectives
 from optnas.prune import is_audited, make_pruner
@@ -21,6 +20,8 @@ from optnas.runtime import check_runtime, default_runtime, make_runtime
 from optnas.sampler import check_sampler
 from optnas.space import Space, space_name
 from optnas.study.ending import parse_duration
+from optnas.study.limits import Limits
+from optnas.study.resources import check_share, cores, trials_at_a_time, visible_gpus
 from optnas.task import ImageTask
 
 __all__ = ["Settings", "explanations", "settings_from"]
@@ -37,7 +38,21 @@ _INSTEAD = {
 }
 """What takes the place of which: where it is given, the study's own is not blamed on the one who gave it."""
 #: Not every setting is one of the study: how far to go and on how many processes is said anew by each call.
-_OF_THE_CALL = ("trials", "time", "until_stagnant", "workers", "storage")
+_OF_THE_CALL = (
+    "trials",
+    "time",
+    "until_stagnant",
+    "workers",
+    "executor",
+    "memory_limit",
+    "time_limit",
+    "gpus_per_trial",
+    "cpus_per_trial",
+    "storage",
+)
+EXECUTORS = ("processes", "ray")
+#: What a worker holds before it trains anything: the interpreter, torch and the images of a small data set.
+_LEAST_MEMORY_BYTES = 500 * 10**6
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,20 @@ class Settings:
     device: str = "auto"
     """Where networks are trained: cpu, cuda, or auto for cuda where there is one."""
     workers: int | None = None
-    """Training processes; 0 trains in this process. By default one for each core, or one on a GPU."""
+    """Training processes; 0 trains in this process. By default one for each core, or one on a GPU; with Ray as many
+    as the cluster has room for."""
+    executor: str = "processes"
+    """Where networks are trained: processes of this machine, or ray: the cluster at RAY_ADDRESS, or else a local one
+    that ends with the search."""
+    memory_limit: str | None = None
+    """Most memory of each trial, such as 4G: of its process, torch included, and of all that it starts. A trial that
+    takes more is ended and fails."""
+    time_limit: str | None = None
+    """Most time of each trial, such as 30m; one that takes longer is ended and fails."""
+    gpus_per_trial: float | None = None
+    """GPUs of each trial: 0.25 trains four networks on each GPU at a time, 2 gives each trial two."""
+    cpus_per_trial: float = 1
+    """Cores of each trial: so many fewer are trained at a time."""
     seed: int = 0
     """Seed of proposals, data split, initial weights and augmentation."""
     study: str | None = None
@@ -137,6 +165,7 @@ class Settings:
         if self.evaluator == "one-shot" and self.sampler == GRADIENT:
             raise UsageError("sampler gradient shares weights by itself: expected evaluator training, got one-shot")
         self._check_latency()
+        self._check_executor()
         for name, least in (
             ("trials", 1),
             ("supernet_epochs", 1),
@@ -158,6 +187,41 @@ class Settings:
                 raise UsageError(f"{name}: expected none with latency_table, by which nothing is timed")
         if self.device_command is not None and not self.device_command.strip():
             raise UsageError("device_command: expected a command, got nothing")
+
+    def _check_executor(self) -> None:
+        if self.executor not in EXECUTORS:
+            close = get_close_matches(str(self.executor), EXECUTORS, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"unknown executor {self.executor!r}: expected {' or '.join(EXECUTORS)}{hint}")
+        self.limits  # noqa: B018
+        for name, value in (("gpus_per_trial", self.gpus_per_trial), ("cpus_per_trial", self.cpus_per_trial)):
+            if value is not None:
+                check_share(name, value)
+        if self.workers == 0:
+            for name in ("memory_limit", "time_limit", "gpus_per_trial"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"{name}: expected workers to keep to it, got workers 0")
+            if self.executor == "ray":
+                raise UsageError("executor ray: expected workers from 1, or none given, got workers 0")
+
+    @property
+    def limits(self) -> Limits:
+        """What each trial may take. Raises UsageError for what is no amount of memory or time."""
+        memory_bytes = None
+        if self.memory_limit is not None:
+            memory_bytes = parse_quantity(self.memory_limit.strip()) if isinstance(self.memory_limit, str) else None
+            if memory_bytes is None:
+                raise UsageError(
+                    f"memory_limit: expected bytes such as 4G or 800M, with powers of 1000, got {self.memory_limit!r}"
+                )
+            if memory_bytes < _LEAST_MEMORY_BYTES:
+                least = _LEAST_MEMORY_BYTES // 10**6
+                raise UsageError(
+                    f"memory_limit: expected at least {least}M, since torch itself takes most of that, "
+                    f"got {self.memory_limit!r}"
+                )
+        seconds = None if self.time_limit is None else parse_duration(self.time_limit, "time_limit")
+        return Limits(None if memory_bytes is None else int(memory_bytes), seconds)
 
     @property
     def times_latency(self) -> bool:
@@ -224,13 +288,14 @@ class Settings:
 
     @property
     def processes(self) -> int:
-        """How many worker processes; 0 for none."""
+        """How many worker processes of this machine; 0 for none."""
         if self.workers is not None:
             return self.workers
+        if self.gpus_per_trial is not None:
+            return trials_at_a_time(len(visible_gpus()), self.gpus_per_trial)
         if self.task.settings.device == "cuda":
             return 1
-        # In a container the cores of the machine are not all ours.
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, int(cores() / self.cpus_per_trial))
 
     def plain(self) -> dict[str, Any]:
         """Plain values to store: what a later call need not be told again."""

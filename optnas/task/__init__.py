@@ -1,7 +1,7 @@
 """What a network learns: data, training, validation error."""
 
 from optnas.task.checkpoint import Checkpoint, Saved, remove_checkpoint
-from optnas.task.data import DataSettings, Images, load_images, load_test
+from optnas.task.data import DataSettings, Images, adopt_images, load_images, load_test
 from optnas.task.parts import Part
 from optnas.task.task import ImageTask, Task
 from optnas.task.train import (
@@ -25,6 +25,7 @@ __all__ = [
     "Task",
     "TrainSettings",
     "TrainingDiverged",
+    "adopt_images",
     "evaluate",
     "load_images",
     "load_test",

@@ -1,0 +1,123 @@
+"""Jobs in a pool of processes of this machine: the death of one costs one job."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from optnas.errors import UsageError
+from optnas.study.executor import Executor, WorkerDied
+from optnas.study.limits import Limits
+from optnas.study.worker import CannotImport, CannotStart, Worker, travelling, with_its_module
+
+__all__ = ["ProcessPool"]
+
+_LOOK_SECONDS = 0.1
+#: A worker that ends before its first job is not to blame on a job: so many in a row, and none can be started.
+_MOST_STARTS = 3
+
+
+class ProcessPool(Executor):
+    """Worker processes, each started when it is first needed and replaced when it dies.
+
+    A worker is a fresh interpreter (nothing is forked, no `__main__` is imported again, so scripts without a
+    guard and notebooks work) that reads jobs from its standard input. It ends with this process, however
+    that ends, since its input closes.
+
+    Args:
+        workers: How many processes.
+        memory_limit_bytes: Resident memory of a worker, its children included, beyond which its job is ended.
+        time_limit_s: Wall time after which a job is ended.
+        gpus: `CUDA_VISIBLE_DEVICES` of each worker; without it they see what this process sees.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        memory_limit_bytes: int | None = None,
+        time_limit_s: float | None = None,
+        gpus: Sequence[str] = (),
+    ) -> None:
+        self.slots = workers
+        self._limits = Limits(memory_limit_bytes, time_limit_s)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="optnas-worker")
+        self._idle: queue.SimpleQueue[Worker | dict[str, str]] = queue.SimpleQueue()
+        """Workers without a job, and the environments of those that are yet to be started."""
+        self._environments: dict[Worker, dict[str, str]] = {}
+        """The workers that are alive."""
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._broken = ""
+        for number in range(workers):
+            self._idle.put({"CUDA_VISIBLE_DEVICES": gpus[number]} if gpus else {})
+        self._watcher = threading.Thread(target=self._watch, name="optnas-limits", daemon=True)
+        self._watcher.start()
+
+    def submit(self, function: Callable[[Any], Any], job: Any) -> Future[Any]:
+        if self._broken:
+            raise UsageError(self._broken)
+        return self._threads.submit(self._run, function, job)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed.set()
+            for worker in self._environments:
+                worker.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._watcher.join()
+
+    def _run(self, function: Callable[[Any], Any], job: Any) -> Any:
+        try:
+            return self._send(travelling(function, job))
+        except CannotImport as error:
+            return self._send(with_its_module(error, function, job))
+
+    def _send(self, message: bytes) -> Any:
+        idle = self._idle.get()
+        try:
+            worker = idle if isinstance(idle, Worker) else self._start(idle)
+        except BaseException:
+            self._idle.put(idle)
+            raise
+        try:
+            succeeded, outcome = worker.run(message)
+        except BaseException:
+            self._idle.put(self._end(worker))
+            raise
+        self._idle.put(worker)
+        if succeeded:
+            return outcome
+        raise outcome
+
+    def _start(self, environment: dict[str, str]) -> Worker:
+        for _ in range(_MOST_STARTS):
+            with self._lock:
+                if self._closed.is_set():
+                    raise WorkerDied("the pool is closed")
+                worker = Worker(environment)
+                self._environments[worker] = environment
+            try:
+                worker.wait_until_ready()
+                return worker
+            except CannotStart as error:
+                reason = str(error)
+                self._end(worker)
+        if not self._closed.is_set():
+            self._broken = f"no worker process can be started here: {reason}"
+        raise UsageError(self._broken or "the pool is closed")
+
+    def _end(self, worker: Worker) -> dict[str, str]:
+        """Take a worker out; returns the environment for the one in its place."""
+        with self._lock:
+            environment = self._environments.pop(worker)
+            worker.kill()
+        return environment
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_LOOK_SECONDS):
+            with self._lock:
+                for worker in self._environments:
+                    worker.check(self._limits)

@@ -1,0 +1,210 @@
+"""The Ray cluster that trains: joined or started, how many trials it has room for, and what watches them there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from optnas.errors import UsageError, first_line
+from optnas.study.limits import Limits, kill_tree
+
+__all__ = ["Guard", "Room", "connect", "import_ray", "trials_in"]
+
+_ADDRESS = "RAY_ADDRESS"
+_LOOK_SECONDS = 0.25
+#: Nodes report what they have free about once a second: what they said so long ago may still count a job that ended.
+_LAG_SECONDS = 3.0
+_LEAST_STORE_BYTES = 100 * 10**6
+
+
+def import_ray() -> Any:
+    """The module. Raises UsageError, which says what to install, where it is missing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import ray
+    except ImportError:
+        raise UsageError(
+            'executor ray: expected Ray to be installed: pip install -c constraints.txt -e ".[ray]"'
+        ) from None
+    return ray
+
+
+def connect(cpus: int, bytes_to_share: int) -> bool:
+    """Join the cluster at `RAY_ADDRESS`, or start one on this machine; False if this process is in one already.
+
+    One that is started here listens on the loopback interface alone, has no dashboard, reports nothing to anyone,
+    and ends with this process.
+
+    Args:
+        cpus: How many cores a cluster that is started here has to give away.
+        bytes_to_share: How large are the objects that it will hold.
+
+    Raises:
+        UsageError: If no cluster answers at that address, or none can be started.
+    """
+    ray = import_ray()
+    if ray.is_initialized():
+        return False
+    address = os.environ.get(_ADDRESS)
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        with _undisturbed():
+            if address:
+                ray.init(address=address, **quiet)
+            else:
+                store = max(_LEAST_STORE_BYTES, 2 * bytes_to_share)
+                with _on_loopback():
+                    ray.init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=store, **quiet)
+    except Exception as error:
+        what = f"expected a Ray cluster at {_ADDRESS} {address!r}" if address else "Ray cannot be started here"
+        raise UsageError(f"executor ray: {what}: {first_line(error)}") from error
+    return True
+
+
+def trials_in(nodes: Sequence[Mapping[str, float]], cpus: float, gpus: float) -> int:
+    """How many trials fit into nodes with these resources, "CPU" and "GPU"; no trial spans two nodes."""
+    fit = 0
+    for node in nodes:
+        room = int(node.get("CPU", 0) / cpus + 1e-9)
+        if gpus:
+            whole = int(node.get("GPU", 0))
+            room = min(room, whole * int(1 / gpus + 1e-9) if gpus <= 1 else whole // int(gpus))
+        fit += room
+    return fit
+
+
+class Room:
+    """How many trials the cluster can hold: what all its nodes have, without what other people's jobs take.
+
+    Args:
+        cpus: Cores of a trial.
+        gpus: GPUs of a trial.
+
+    Raises:
+        UsageError: If no node is large enough.
+    """
+
+    def __init__(self, cpus: float, gpus: float) -> None:
+        self._cpus, self._gpus = cpus, gpus
+        self._ray = import_ray()
+        self._looked = 0.0
+        self._trials = 1
+        self._others: deque[tuple[float, float]] = deque()
+        if not trials_in(self._nodes(), cpus, gpus):
+            wanted = f"{cpus:g} CPUs and {gpus:g} GPUs" if gpus else f"{cpus:g} CPUs"
+            has = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in self._nodes())
+            raise UsageError(
+                f"executor ray: expected a node with {wanted} for a trial, the cluster has {has or 'none'}"
+            )
+
+    def trials(self, own: int) -> int:
+        """At least 1: with no room at all, one trial waits for the next node. `own` are those running now."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK_SECONDS:
+            nodes, free = self._nodes(), self._ray.available_resources()
+            self._looked = now
+            self._others.append((now, self._taken(nodes, free) - own))
+            while now - self._others[0][0] > _LAG_SECONDS:
+                self._others.popleft()
+            # The least of the last seconds: a job of ours that has just ended is still taken for another's.
+            others = max(0.0, min(taken for _, taken in self._others))
+            self._trials = max(1, int(trials_in(nodes, self._cpus, self._gpus) - others + 1e-9))
+        return self._trials
+
+    def _nodes(self) -> list[Mapping[str, float]]:
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _taken(self, nodes: Sequence[Mapping[str, float]], free: Mapping[str, float]) -> float:
+        """In trials, by the resource that is taken most."""
+        needs = {"CPU": self._cpus, "GPU": self._gpus}
+        return max(
+            (sum(node.get(name, 0) for node in nodes) - free.get(name, 0)) / need
+            for name, need in needs.items()
+            if need
+        )
+
+
+class Guard:
+    """An actor on each node that ends the workers there whose jobs break a limit, and remembers why."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._jobs: dict[str, tuple[int, float]] = {}
+        self._verdicts: dict[str, str] = {}
+        self._lock = threading.Lock()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def begin(self, job: str, pid: int) -> None:
+        """A worker of this node starts a job."""
+        with self._lock:
+            self._jobs[job] = pid, time.monotonic()
+
+    def end(self, job: str) -> None:
+        """The job is done: its worker is not to be ended any more."""
+        with self._lock:
+            self._jobs.pop(job, None)
+
+    def verdict(self, job: str) -> str | None:
+        """Why the worker of a job was ended; None if it was not, or not here. The job is forgotten."""
+        with self._lock:
+            self._jobs.pop(job, None)
+            return self._verdicts.pop(job, None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            with self._lock:
+                for job, (pid, began) in list(self._jobs.items()):
+                    reason = self._limits.verdict(pid, time.monotonic() - began)
+                    if reason is not None:
+                        self._verdicts[job] = reason
+                        del self._jobs[job]
+                        kill_tree(pid)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ray takes SIGTERM for itself and warns of its own future: a search has other plans with both."""
+    main = threading.current_thread() is threading.main_thread()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if main else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have a cluster that is started in here listen on 127.0.0.1, and send no usage statistics.
+
+    An address that is handed to Ray is replaced by that of the network (its `resolve_ip_for_localhost`). Ray's own
+    switch for a cluster of one machine, the default on Windows and macOS, is read when Ray is imported.
+    """
+    from ray._private import ray_constants
+
+    before = {name: os.environ.get(name) for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ROTATION_MAX_BYTES")}
+    several = ray_constants.ENABLE_RAY_CLUSTER
+    # What trials print is kept in Ray's logs: a bound on each.
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ROTATION_MAX_BYTES=str(10 * 10**6))
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = several
+        for name, value in before.items():
+            with suppress(KeyError):
+                del os.environ[name]
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,211 @@
+"""One worker process: the interpreter that runs jobs, and the end of the line that starts, asks and ends it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import IO, Any
+
+import cloudpickle
+
+from optnas.study.executor import LimitExceeded, WorkerDied, attempt, packed
+from optnas.study.limits import Limits, kill_tree
+
+__all__ = ["CannotImport", "CannotStart", "Worker", "loaded", "serve", "travelling", "with_its_module"]
+
+_READY = b"ready"
+_TAIL_BYTES = 4096
+
+
+class CannotImport(ImportError):
+    """A worker does not know a module that a job comes from."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(module)
+        self.module = module
+
+
+class CannotStart(RuntimeError):
+    """A worker ended before it could take a job; the message says how."""
+
+
+class Worker:
+    """A fresh interpreter that runs `serve`; it leads a process group, in which its children are.
+
+    Args:
+        environment: Set in it beside what it inherits.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = {}) -> None:
+        self.reason: str | None = None
+        """Why it is being ended, if it broke a limit."""
+        self._began: float | None = None
+        self._tail = b""
+        paths = os.pathsep.join(filter(None, sys.path))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from optnas.study.worker import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **environment},
+            # Ctrl-C is the coordinator's: it decides what becomes of the workers.
+            start_new_session=True,
+        )
+        self._listener = threading.Thread(target=self._listen, name="optnas-worker-log", daemon=True)
+        self._listener.start()
+
+    def wait_until_ready(self) -> None:
+        """Return when it can take a job. Raises `CannotStart` if it ends before."""
+        assert self._process.stdout is not None
+        try:
+            if _read(self._process.stdout) != _READY:
+                raise CannotStart("the worker answered with something else than expected")
+        except (EOFError, OSError):
+            raise CannotStart(self._obituary()) from None
+
+    def run(self, message: bytes) -> tuple[bool, Any]:
+        """The outcome of a job. Raises `LimitExceeded` if `check` ended it, `WorkerDied` if it ended otherwise."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._began = time.monotonic()
+        try:
+            _write(self._process.stdin, message)
+            reply = _read(self._process.stdout)
+        except (EOFError, OSError):
+            said = self._obituary()
+            raise (LimitExceeded(self.reason) if self.reason else WorkerDied(said)) from None
+        finally:
+            self._began = None
+        return cloudpickle.loads(reply)  # type: ignore[no-any-return]
+
+    def check(self, limits: Limits) -> None:
+        """End it if its job breaks a limit, and its children if it has ended by itself.
+
+        A child that outlives it would hold its standard output open, and `run` would wait for ever.
+        """
+        began = self._began
+        if self._process.poll() is not None:
+            self._kill_group()
+        elif began is not None and self.reason is None:
+            reason = limits.verdict(self._process.pid, time.monotonic() - began)
+            if reason is not None and self._began == began:  # it has not finished meanwhile
+                self.reason = reason
+                kill_tree(self._process.pid)
+
+    def kill(self) -> None:
+        """End it and its children."""
+        kill_tree(self._process.pid)
+        self._process.wait()
+        self._listener.join(timeout=1)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            # BrokenPipeError: what was being written to it; ValueError: a thread is still reading.
+            with suppress(BrokenPipeError, ValueError):
+                if stream is not None:
+                    stream.close()
+
+    def _kill_group(self) -> None:
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _listen(self) -> None:
+        # Only the end is kept: a job may print gigabytes.
+        assert self._process.stderr is not None
+        with suppress(OSError, ValueError):
+            while chunk := os.read(self._process.stderr.fileno(), 1 << 16):
+                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+
+    def _obituary(self) -> str:
+        status = self._process.wait()
+        self._kill_group()
+        self._listener.join(timeout=1)
+        said = [line for line in self._tail.decode(errors="replace").splitlines() if line.strip()]
+        if status < 0:
+            memory = ", perhaps for want of memory" if -status == signal.SIGKILL else ""
+            return f"the worker was ended by {signal.Signals(-status).name}{memory}"
+        return f"the worker ended with status {status}" + (f": {said[-1].strip()}" if said else "")
+
+
+def serve() -> None:
+    """The main loop of a worker process: reads jobs from standard input until it closes."""
+    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # What a job prints goes to the log: standard output carries results.
+    os.dup2(2, 1)
+    jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, jobs), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)
+    _write(replies, _READY)
+    own = os.getpid()
+    while True:
+        message = jobs.get()
+        try:
+            function, job = loaded(message)
+        except BaseException as error:
+            outcome: tuple[bool, Any] = False, error
+        else:
+            outcome = attempt(function, job)
+        if os.getpid() != own:
+            os._exit(0)  # a child that the job has forked: only one of both answers
+        _write(replies, packed(outcome))
+        del outcome
+
+
+def travelling(function: Any, job: Any) -> bytes:
+    """A job as it travels to a worker; what `__main__` and notebooks define goes by value."""
+    message: bytes = cloudpickle.dumps((function, job))
+    return message
+
+
+def with_its_module(error: CannotImport, function: Any, job: Any) -> bytes:
+    """As `travelling`, with the code of a module that only this process knows, such as one loaded from a path."""
+    top = error.module.partition(".")[0]
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == top:
+            cloudpickle.register_pickle_by_value(module)
+    return travelling(function, job)
+
+
+def loaded(message: bytes) -> Any:
+    """The function and the job of a message. Raises `CannotImport` for a module that this process does not know."""
+    try:
+        return cloudpickle.loads(message)
+    except ModuleNotFoundError as error:
+        raise CannotImport(error.name or "") from None
+
+
+def _listen(requests: IO[bytes], jobs: queue.SimpleQueue[bytes]) -> None:
+    # A thread of its own, so that a worker in the middle of a training ends with its coordinator too.
+    while True:
+        try:
+            jobs.put(_read(requests))
+        except EOFError:
+            if hasattr(os, "killpg"):
+                os.killpg(os.getpgrp(), signal.SIGKILL)  # its children with it
+            os._exit(0)
+
+
+def _write(stream: IO[bytes], message: bytes) -> None:
+    stream.write(struct.pack("!Q", len(message)) + message)
+    stream.flush()
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    (size,) = struct.unpack("!Q", _read_exactly(stream, 8))
+    return _read_exactly(stream, size)
+
+
+def _read_exactly(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
