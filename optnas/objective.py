@@ -18,7 +18,7 @@ from torch import nn
 from optnas.cost import COSTS, EXACT, BlockCounter, Constraint, DeviceFailed, Prices
 from optnas.errors import UsageError, first_line
 from optnas.job import Job, Outcome, run_job
-from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited, plain_bounds
+from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited, plain_bounds, read_bounds
 from optnas.sampler import Experience, derive_seed, make_sampler
 from optnas.sampler.warm import silent
 from optnas.space import Choices, Space, bind_space, fingerprint
@@ -171,7 +171,7 @@ class Objective:
     def admit(self, trial: Trial) -> Gate:
         """Build and measure a trial's network, and say whether it is worth training.
 
-        Keeps the costs, the fingerprint, the seed and the constraints in the trial.
+        Keeps the costs, the fingerprint, the seed, the pruner's bounds and the constraints in the trial.
 
         Raises:
             Whatever the space raises while it builds.
@@ -204,7 +204,15 @@ class Objective:
             _keep(trial, costs=known, fingerprint=name, repeat_of=twin.number)
             return Repeat(twin.number, None if twin.values is None else tuple(twin.values), known)
         seed = derive_seed(self.seed, trial.number)
+        if ATTRIBUTE + "fingerprint" in kept:
+            # As they were before the kill: it ends where it would have, whatever was learnt meanwhile.
+            thresholds = read_bounds(kept.get(ATTRIBUTE + "bounds", ()))
+        else:
+            thresholds = self._thresholds(trial.study, costs)
         _keep(trial, costs=costs, fingerprint=name, seed=seed)
+        bounds = plain_bounds(thresholds)
+        if bounds:
+            _keep(trial, bounds=bounds)
         return Job(
             trial.number,
             self.build,
@@ -212,7 +220,7 @@ class Objective:
             task,
             seed,
             costs,
-            self._thresholds(trial.study, costs),
+            thresholds,
             is_audited(self.seed, trial.number, self.audit),
         )
 
@@ -278,12 +286,15 @@ class Objective:
         return tuple(outcome.error if name == ERROR else float(costs[name]) for name in self.objectives)
 
     def keep(self, trial: Trial, job: Job, outcome: Outcome) -> None:
-        """Keep what training left beside the values: the curve and its bounds, seconds, and what the pruner said."""
+        """Keep what training left beside the values: the curve, seconds, and what the pruner said."""
         _keep(trial, curve=[round(error, 6) for error in outcome.curve], seconds=round(outcome.seconds, 3))
-        bounds = plain_bounds(job.thresholds)
-        if bounds:
-            _keep(trial, bounds=bounds)
-        verdict = {"reason": outcome.reason, "pruned_epoch": outcome.stop_epoch, "pruned_bound": outcome.bound}
+        verdict: dict[str, Any] = {
+            "reason": outcome.reason,
+            "pruned_epoch": outcome.stop_epoch,
+            "pruned_bound": outcome.bound,
+            "resumed_epochs": outcome.resumed_epochs,
+            "warning": outcome.warning,
+        }
         # Also where it is empty: a run that was killed may have left another.
         _keep(trial, **{k: v for k, v in verdict.items() if v or ATTRIBUTE + k in trial.user_attrs})
 

@@ -69,6 +69,7 @@ class Watch(Watcher):
         self._console = console or Console(stderr=True, highlight=False)
         self._live: Live | None = None
         self._seen_problem = False
+        self._warnings: set[str] = set()
         self.stop = threading.Event()
         """Set it to end the search at the next event, where an interrupt was lost in foreign code."""
 
@@ -116,6 +117,11 @@ class Watch(Watcher):
                 self._refused += 1
             case "repeat":
                 self._repeats += 1
+            case "again":
+                self.say(f"trial {event.trial}: {event.message}; it is trained once more, from its checkpoint if any")
+            case "warning" if event.message not in self._warnings:
+                self._warnings.add(event.message)
+                self.say(event.message)
             case "failed":
                 self._failed += 1
                 self._running.discard(event.trial)

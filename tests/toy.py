@@ -29,6 +29,15 @@ def digits_space(trial, input_shape, num_classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 10))
 
 
+def chaos_space(trial, input_shape, num_classes):
+    """Some thousand small networks for the digits."""
+    widths = [trial.suggest_int(f"width{place}", 8, 32) for place in range(3)]
+    layers = [nn.Flatten()]
+    for before, after in zip([64, *widths], widths, strict=False):
+        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dropout(0.1), nn.Linear(widths[-1], num_classes))
+
+
 def small_space(trial):
     """3 networks."""
     width = trial.suggest_int("width", 1, 3)

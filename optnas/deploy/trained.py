@@ -20,7 +20,7 @@ from optnas.objective import ATTRIBUTE
 from optnas.space import ReplayTrial, fingerprint, space_name
 from optnas.space.graph import fixed_seed
 from optnas.study import attribute, versions, weights_folder
-from optnas.study.coordinator import weights_path
+from optnas.study.files import weights_path
 from optnas.study.reopen import Reopened
 from optnas.task import ImageTask, TrainingDiverged
 from optnas.task.weights import fill, read_notes

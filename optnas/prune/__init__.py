@@ -6,7 +6,7 @@ from optnas.prune.base import Finished, NoPruner, Pruner, Stopper
 from optnas.prune.dominance import DominancePruner
 from optnas.prune.halving import ParetoHalvingPruner
 from optnas.prune.presets import PRUNERS, make_pruner
-from optnas.prune.reporter import Reporter, finished_trials, plain_bounds, reporter
+from optnas.prune.reporter import Reporter, finished_trials, plain_bounds, read_bounds, reporter
 
 __all__ = [
     "PRUNERS",
@@ -26,5 +26,6 @@ __all__ = [
     "is_audited",
     "make_pruner",
     "plain_bounds",
+    "read_bounds",
     "reporter",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from optuna import Study, Trial, TrialPruned
@@ -70,9 +70,14 @@ def reporter(trial: Trial, pruner: Pruner, costs: Mapping[str, float]) -> Report
 
 
 def plain_bounds(thresholds: Iterable[float]) -> list[float | None]:
-    """Thresholds as a trial keeps them, for pictures: None where they stop nothing; empty if they never do."""
-    bounds = [round(float(bound), 6) if isfinite(bound) else None for bound in thresholds]
+    """Thresholds as a trial keeps them: None where they stop nothing; empty if they never do."""
+    bounds = [float(bound) if isfinite(bound) else None for bound in thresholds]
     return bounds if any(bound is not None for bound in bounds) else []
+
+
+def read_bounds(bounds: Iterable[float | None]) -> tuple[float, ...]:
+    """The thresholds that `plain_bounds` made plain."""
+    return tuple(inf if bound is None else bound for bound in bounds)
 
 
 def finished_trials(study: Study, known: dict[int, Finished] | None = None) -> list[Finished]:

@@ -6,6 +6,7 @@ from optnas.study.executor import Executor, InProcess, LimitExceeded, WorkerDied
 from optnas.study.process_pool import ProcessPool
 from optnas.study.storage import (
     artifacts_folder,
+    checkpoints_folder,
     coordinate,
     open_storage,
     shown_storage,
@@ -23,6 +24,7 @@ __all__ = [
     "WorkerDied",
     "artifacts_folder",
     "attribute",
+    "checkpoints_folder",
     "coordinate",
     "find_study",
     "is_trained",

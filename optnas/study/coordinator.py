@@ -7,8 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,17 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from optnas.cost import DeviceFailed
-from optnas.front import front
 from optnas.job import Job, Outcome, run_job
 from optnas.objective import ATTRIBUTE, Objective, Refused, Repeat, is_trained
 from optnas.sampler import NothingToPropose, derive_seed
 from optnas.space import mutate
 from optnas.study.ending import Ending, never
 from optnas.study.executor import Executor, WorkerDied
+from optnas.study.files import Files
 from optnas.study.write_behind import WriteBehindStorage
 from optnas.task import TrainingDiverged
 
-__all__ = ["Event", "SearchStopped", "is_trained", "run", "weights_path"]
+__all__ = ["Event", "SearchStopped", "is_trained", "run"]
 
 #: A search ends when so many proposals in a row brought no network to train.
 _MOST_REFUSALS = 1000
@@ -38,7 +37,6 @@ _MOST_REPEATS = 2
 _MOST_FAILURES = 8
 #: A trial that was running each time the search was killed is given up after so many starts.
 _MOST_STARTS = 10
-_WEIGHTS = ".safetensors"
 
 
 class SearchStopped(RuntimeError):
@@ -50,7 +48,7 @@ class Event:
     """Something that a person watching wants to know: a trial's state changed, or a job was started."""
 
     kind: str
-    """started, trained, pruned, refused, repeat, failed."""
+    """started, again (its worker died), trained, pruned, refused, repeat, failed, or warning."""
     trial: int
     message: str = ""
     epochs: int = 0
@@ -65,12 +63,13 @@ def run(
     trials: int | None,
     watch: Callable[[Event], None] = lambda event: None,
     ending: Ending = never,
-    weights: Path | None = None,
+    files: Files = Files(),
 ) -> None:
     """Ask, gate, train and tell until the study holds `trials` trained networks in all; None for no limit.
 
     Trials that an earlier run left in the state RUNNING (it was killed, or stopped by Ctrl-C) are run first,
-    under their own numbers, with the params and the seed that they had.
+    under their own numbers, with the params, the seed and the bounds that they had, from their checkpoints if there
+    are any. A training whose worker dies is begun once more, from its checkpoint too.
 
     Args:
         study: Where trials are asked and told.
@@ -79,15 +78,14 @@ def run(
         trials: See above.
         watch: Told of what happens.
         ending: Asked before each training.
-        weights: A folder for the trained weights of the networks on the front, one file each; those of the others
-            are removed.
+        files: Where weights and checkpoints are kept.
 
     Raises:
         SearchStopped: If nothing is left to train, everything fails, or `ending` says so; what is in training
             then is finished first.
         KeyboardInterrupt: On Ctrl-C. What was running stays RUNNING for the next call.
     """
-    coordinator = _Coordinator(study, objective, executor, watch, ending, weights)
+    coordinator = _Coordinator(study, objective, executor, watch, ending, files)
     try:
         coordinator.run(math.inf if trials is None else trials)
     except KeyboardInterrupt:
@@ -102,7 +100,7 @@ class _Coordinator:
     executor: Executor
     watch: Callable[[Event], None]
     ending: Ending
-    weights: Path | None
+    files: Files
     pending: dict[Future[Any], tuple[Trial, Job]] = field(default_factory=dict)
     twins: dict[str, list[Trial]] = field(default_factory=dict)
     """By fingerprint: the networks in training, and the trials that wait for the same network."""
@@ -122,6 +120,8 @@ class _Coordinator:
     def run(self, trials: float) -> None:
         interrupted = self._interrupted()
         self._drop_weights()
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self.files.sweep(trial.number for trial in running)
         trained = sum(map(is_trained, self.study.get_trials(deepcopy=False)))
         while True:
             while len(self.pending) < self.executor.slots and trained + len(self.pending) < trials:
@@ -197,8 +197,7 @@ class _Coordinator:
                 trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) + 1)
             self.watch(Event("started", trial.number))
             self.starting = trial
-            if self.weights is not None:
-                gate = replace(gate, weights=str(weights_path(self.weights, trial.number)))
+            gate = self.files.assign(gate)
             self._flush(trial)
             self.pending[self.executor.submit(run_job, gate)] = trial, gate
             self.starting = None
@@ -240,8 +239,10 @@ class _Coordinator:
         done, _ = wait(self.pending, timeout=0.5 if block else 0, return_when=FIRST_COMPLETED)
         for future in done:
             trial, job = self.pending.pop(future)
-            twins = self.twins.pop(trial.user_attrs[ATTRIBUTE + "fingerprint"])
             error = future.exception()
+            if isinstance(error, WorkerDied) and self._again(trial, job, error):
+                continue
+            twins = self.twins.pop(trial.user_attrs[ATTRIBUTE + "fingerprint"])
             if error is None:
                 self._tell(trial, job, future.result(), twins)
                 trained += 1
@@ -250,6 +251,16 @@ class _Coordinator:
                 self._fail(trial, f"{type(error).__name__}: {error}", detail)
                 self.orphans += twins
         return trained
+
+    def _again(self, trial: Trial, job: Job, error: WorkerDied) -> bool:
+        """Begin a training once more whose worker died: the next one may be luckier, and has its checkpoint."""
+        if ATTRIBUTE + "worker_died" in trial.user_attrs:
+            return False
+        trial.set_user_attr(ATTRIBUTE + "worker_died", str(error))
+        self._flush(trial)
+        self.watch(Event("again", trial.number, str(error)))
+        self.pending[self.executor.submit(run_job, job)] = trial, job
+        return True
 
     def _end(self, trial: Trial, values: tuple[float, ...] | None) -> None:
         if values is None:
@@ -262,7 +273,10 @@ class _Coordinator:
         self.failures = 0
         self.objective.keep(trial, job, outcome)
         self._end(trial, values)
+        self.files.ended(trial.number)
         self._drop_weights()
+        if outcome.warning:
+            self.watch(Event("warning", trial.number, outcome.warning))
         kind = "pruned" if values is None else "trained"
         self.watch(Event(kind, trial.number, outcome.reason, epochs=len(outcome.curve)))
         for twin in twins:
@@ -272,30 +286,17 @@ class _Coordinator:
             self.watch(Event("repeat", twin.number, f"the same network as trial {trial.number}"))
 
     def _drop_weights(self) -> None:
-        """Remove the weights of networks that are not on the front, or no longer."""
-        if self.weights is None or not self.weights.is_dir():
-            return
-        numbers = {network.trial for network in front(self.study)} | {
-            trial.number for trial, _ in self.pending.values()
-        }
-        wanted = {weights_path(self.weights, number).name for number in numbers}
-        for path in self.weights.glob(f"*{_WEIGHTS}"):
-            if path.name not in wanted:
-                path.unlink(missing_ok=True)
+        self.files.drop_weights(self.study, [trial.number for trial, _ in self.pending.values()])
 
     def _fail(self, trial: Trial, reason: str, detail: str = "") -> None:
         with suppress(IndexError):
             reason = reason.splitlines()[0]
         trial.set_user_attr(ATTRIBUTE + "reason", reason)
         self.study.tell(trial, state=TrialState.FAIL)
+        self.files.ended(trial.number)
         self.failures += 1
         self.last_reason = reason
         self.watch(Event("failed", trial.number, reason, detail=detail))
-
-
-def weights_path(folder: Path, trial: int) -> Path:
-    """The file in `folder` that holds the trained weights of a trial, while it is on the front."""
-    return folder / f"{trial}{_WEIGHTS}"
 
 
 def _traceback(error: BaseException) -> str:

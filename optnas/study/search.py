@@ -30,7 +30,7 @@ from optnas.study.gradient import check_gradient, gradient
 from optnas.study.one_shot import check_one_shot, one_shot
 from optnas.study.reopen import Reopened, attributes_before, identity_of, make_objective
 from optnas.study.settings import GRADIENT, Settings, settings_from
-from optnas.study.storage import coordinate, open_storage, sqlite_path, weights_folder
+from optnas.study.storage import coordinate, open_storage, sqlite_path
 from optnas.study.supernet import image_task, supernet_path
 from optnas.study.supernet_audit import audit_supernet
 from optnas.study.supernet_training import train_supernet
@@ -129,7 +129,8 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
             try:
                 study.sampler = _by_shared_weights(study, objective, executor, settings, watcher) or sampler
                 ending = _ending(settings, objective, sampler, clock)
-                run(study, objective, executor, settings.limit, watcher, ending, weights_folder(settings.storage, name))
+                files = settings.files(executor.slots)
+                run(study, objective, executor, settings.limit, watcher, ending, files)
             except SearchStopped as error:
                 stopped = str(error)
             _say_foresight(study, objective, sampler, watcher)

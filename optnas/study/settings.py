@@ -20,8 +20,10 @@ from optnas.runtime import check_runtime, default_runtime, make_runtime
 from optnas.sampler import check_sampler
 from optnas.space import Space, space_name
 from optnas.study.ending import parse_duration
+from optnas.study.files import Files
 from optnas.study.limits import Limits
 from optnas.study.resources import check_share, cores, trials_at_a_time, visible_gpus
+from optnas.study.storage import checkpoints_folder, safe_name, weights_folder
 from optnas.task import ImageTask
 
 __all__ = ["Settings", "explanations", "settings_from"]
@@ -48,6 +50,8 @@ _OF_THE_CALL = (
     "time_limit",
     "gpus_per_trial",
     "cpus_per_trial",
+    "checkpoints",
+    "checkpoint_limit",
     "storage",
 )
 EXECUTORS = ("processes", "ray")
@@ -140,6 +144,11 @@ class Settings:
     """GPUs of each trial: 0.25 trains four networks on each GPU at a time, 2 gives each trial two."""
     cpus_per_trial: float = 1
     """Cores of each trial: so many fewer are trained at a time."""
+    checkpoints: str | None = None
+    """Folder where trainings leave what they go on from after a crash; by default beside the SQLite file, none for no
+    checkpoints. Where several machines train, one that all of them reach."""
+    checkpoint_limit: str = "4G"
+    """Most bytes of all checkpoints at a time, such as 800M; a training whose share is too small writes none."""
     seed: int = 0
     """Seed of proposals, data split, initial weights and augmentation."""
     study: str | None = None
@@ -197,6 +206,7 @@ class Settings:
         for name, value in (("gpus_per_trial", self.gpus_per_trial), ("cpus_per_trial", self.cpus_per_trial)):
             if value is not None:
                 check_share(name, value)
+        _bytes("checkpoint_limit", self.checkpoint_limit)
         if self.workers == 0:
             for name in ("memory_limit", "time_limit", "gpus_per_trial"):
                 if getattr(self, name) is not None:
@@ -209,11 +219,7 @@ class Settings:
         """What each trial may take. Raises UsageError for what is no amount of memory or time."""
         memory_bytes = None
         if self.memory_limit is not None:
-            memory_bytes = parse_quantity(self.memory_limit.strip()) if isinstance(self.memory_limit, str) else None
-            if memory_bytes is None:
-                raise UsageError(
-                    f"memory_limit: expected bytes such as 4G or 800M, with powers of 1000, got {self.memory_limit!r}"
-                )
+            memory_bytes = _bytes("memory_limit", self.memory_limit)
             if memory_bytes < _LEAST_MEMORY_BYTES:
                 least = _LEAST_MEMORY_BYTES // 10**6
                 raise UsageError(
@@ -221,7 +227,18 @@ class Settings:
                     f"got {self.memory_limit!r}"
                 )
         seconds = None if self.time_limit is None else parse_duration(self.time_limit, "time_limit")
-        return Limits(None if memory_bytes is None else int(memory_bytes), seconds)
+        return Limits(memory_bytes, seconds)
+
+    def files(self, slots: int) -> Files:
+        """Where the study keeps weights and checkpoints, with room for those of so many trainings at a time."""
+        name = self.study_name
+        folder = None
+        if self.checkpoints is None:
+            folder = checkpoints_folder(self.storage, name)
+        elif self.checkpoints != "none":
+            folder = Path(self.checkpoints).resolve() / safe_name(name)
+        limit = _bytes("checkpoint_limit", self.checkpoint_limit)
+        return Files(weights_folder(self.storage, name), folder, limit // max(1, slots))
 
     @property
     def times_latency(self) -> bool:
@@ -310,6 +327,13 @@ class Settings:
         values["data"] = _absolute(self.data)
         values["data_root"] = str(Path(self.data_root).resolve())
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _bytes(name: str, text: object) -> int:
+    number = parse_quantity(text.strip()) if isinstance(text, str) else None
+    if number is None:
+        raise UsageError(f"{name}: expected bytes such as 4G or 800M, with powers of 1000, got {text!r}")
+    return int(number)
 
 
 def default_study_name(data: str) -> str:

@@ -24,6 +24,7 @@ from optnas.study.write_behind import WriteBehindStorage
 
 __all__ = [
     "artifacts_folder",
+    "checkpoints_folder",
     "coordinate",
     "open_storage",
     "shown_storage",
@@ -124,11 +125,20 @@ def weights_folder(storage: str, study_name: str) -> Path | None:
 
     Studies never share a folder, whatever signs are in their names and even where file names ignore case.
     """
+    return _beside(storage, "weights", study_name)
+
+
+def checkpoints_folder(storage: str, study_name: str) -> Path | None:
+    """Where a study's running trainings leave their checkpoints if nothing else is said; as `weights_folder`."""
+    return _beside(storage, "checkpoints", study_name)
+
+
+def _beside(storage: str, what: str, study_name: str) -> Path | None:
     path = sqlite_path(storage)
     if path is None:
         return None
     path = path.resolve()  # one file may have several names
-    return path.with_name(f"{path.name}-weights") / safe_name(study_name)
+    return path.with_name(f"{path.name}-{what}") / safe_name(study_name)
 
 
 def artifacts_folder(storage: str) -> Path | None:

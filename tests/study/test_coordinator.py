@@ -1,5 +1,9 @@
+import contextlib
 import dataclasses
+import os
+import signal
 from contextlib import closing
+from pathlib import Path
 
 import optuna
 import pytest
@@ -8,8 +12,10 @@ from optuna.trial import TrialState
 
 from optnas.cost import parse_constraints
 from optnas.job import run_job
+from optnas.prune import Pruner
 from optnas.sampler import make_sampler
 from optnas.study import Executor, InProcess, ProcessPool, SearchStopped, is_trained, run
+from optnas.study.files import Files
 
 
 @pytest.fixture
@@ -116,6 +122,31 @@ def test_a_worker_that_dies_costs_one_trial(trouble):
     assert failed
     assert all(trial.user_attrs["optnas:seed"] % 4 == 0 for trial in failed)
     assert all("WorkerDied: the worker" in trial.user_attrs["optnas:reason"] for trial in failed)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiesOnce(toy.ToyTask):
+    """Its worker is killed the first time that it trains."""
+
+    folder: str = ""
+
+    def train(self, module, seed, on_epoch=None):
+        with contextlib.suppress(FileExistsError):
+            (Path(self.folder) / str(seed)).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().train(module, seed, on_epoch)
+
+
+def test_a_training_whose_worker_dies_is_begun_once_more(tmp_path):
+    objective = toy.objective(task=DiesOnce(folder=str(tmp_path)))
+    study, seen = new_study(objective), []
+    with closing(ProcessPool(2)) as pool:
+        run(study, objective, pool, 3, seen.append)
+    assert [trial.state for trial in study.trials if "optnas:repeat_of" not in trial.user_attrs] == [
+        TrialState.COMPLETE
+    ] * 3
+    assert [event.kind for event in seen].count("again") == 3
+    assert all("ended by SIGKILL" in trial.user_attrs["optnas:worker_died"] for trial in trained(study))
 
 
 class Killed(Executor):
@@ -276,3 +307,71 @@ def test_ctrl_c_is_no_strike_against_a_trial(tmp_path):
     study = new_study(objective, storage=storage)
     run(study, objective, InProcess(), 2)
     assert len(trained(study)) == len(study.trials) == 2
+
+
+class Remembers(Pruner):
+    """A bound that falls with each finished trial."""
+
+    def thresholds(self, costs, finished):
+        return (2.0, 1 / (1 + len(finished)))
+
+
+def test_after_a_kill_a_training_has_the_bounds_that_it_had(tmp_path):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    objective = toy.objective(pruner=Remembers())
+    with pytest.raises(KeyboardInterrupt):
+        run(new_study(objective, storage=storage), objective, Killed(2), 9)
+    study = new_study(objective, storage=storage)
+    (running,) = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
+    # Others end meanwhile, from which the pruner would learn.
+    for trial in [study.ask(), study.ask()]:
+        trial.set_user_attr("optnas:curve", [0.5, 0.5])
+        study.tell(trial, [0.5, 1.0])
+    jobs = []
+    monitored = InProcess()
+    submit = monitored.submit
+    monitored.submit = lambda function, job: jobs.append(job) or submit(function, job)
+    run(study, objective, monitored, 6)
+    assert jobs[0].number == running.number
+    assert jobs[0].thresholds == (2.0, 1 / 3)
+    assert jobs[1].thresholds[1] <= 1 / 5
+    assert study.trials[running.number].user_attrs["optnas:bounds"] == [2.0, 1 / 3]
+
+
+def test_checkpoints_lie_there_while_a_network_trains_and_no_longer(tmp_path):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("7.safetensors", "7.safetensors.123", "notes.txt"):
+        (folder / name).write_text("of another day")
+    files, given = Files(checkpoints=folder, checkpoint_bytes=10**6), []
+
+    class Leaves(Killed):
+        def submit(self, function, job):
+            given.append((Path(job.checkpoint).name, job.checkpoint_bytes))
+            Path(job.checkpoint).write_text("where it stands")
+            return super().submit(function, job)
+
+    objective, storage = toy.objective(), f"sqlite:///{tmp_path}/a.db"
+    with pytest.raises(KeyboardInterrupt):
+        run(new_study(objective, storage=storage), objective, Leaves(1), 3, files=files)
+    running = [trial.number for trial in new_study(objective, storage=storage).trials if not trial.state.is_finished()]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([f"{running[0]}.safetensors", "notes.txt"])
+    run(new_study(objective, storage=storage), objective, Leaves(99), 3, files=files)
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert given[1] == (f"{running[0]}.safetensors", 10**6)
+
+
+def test_what_a_checkpoint_could_not_do_is_said_and_kept(monkeypatch):
+    objective, seen = toy.objective(), []
+
+    def warn(job):
+        return dataclasses.replace(run_job(job), warning="checkpoint x: cannot be written: No space left on device")
+
+    monkeypatch.setattr("optnas.study.coordinator.run_job", warn)
+    study = new_study(objective)
+    run(study, objective, InProcess(), 2, seen.append)
+    assert [event.message for event in seen if event.kind == "warning"] == [
+        "checkpoint x: cannot be written: No space left on device"
+    ] * 2
+    assert len(trained(study)) == 2
+    assert all("No space left" in trial.user_attrs["optnas:warning"] for trial in trained(study))

@@ -1,0 +1,68 @@
+"""The files beside a study: weights of its front, checkpoints of what is in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from optuna import Study
+
+from optnas.front import front
+from optnas.job import Job
+from optnas.task import remove_checkpoint
+
+__all__ = ["Files", "weights_path"]
+
+_WEIGHTS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the files of a study are; None for those that are not kept."""
+
+    weights: Path | None = None
+    """A folder for the trained weights of the networks on the front, a file each; those of others are removed."""
+    checkpoints: Path | None = None
+    """A folder for the checkpoints of what is in training, a file each; they are removed when it has ended."""
+    checkpoint_bytes: int | None = None
+    """Most bytes of one checkpoint; larger ones are not written."""
+
+    def assign(self, job: Job) -> Job:
+        """A job with its files."""
+        if self.weights is not None:
+            job = replace(job, weights=str(weights_path(self.weights, job.number)))
+        if self.checkpoints is not None:
+            path = weights_path(self.checkpoints, job.number)
+            job = replace(job, checkpoint=str(path), checkpoint_bytes=self.checkpoint_bytes)
+        return job
+
+    def sweep(self, running: Iterable[int]) -> None:
+        """Remove the checkpoints of all trials but the running ones, by their numbers."""
+        if self.checkpoints is None or not self.checkpoints.is_dir():
+            return
+        wanted = {str(number) for number in running}
+        # A half that a kill left is called after its whole, with more behind.
+        for number in {path.name.partition(".")[0] for path in self.checkpoints.glob(f"*{_WEIGHTS}*")} - wanted:
+            if number.isdigit():
+                remove_checkpoint(weights_path(self.checkpoints, int(number)))
+
+    def ended(self, number: int) -> None:
+        """A trial's outcome is stored: nothing goes on from its checkpoint any more."""
+        if self.checkpoints is not None:
+            remove_checkpoint(weights_path(self.checkpoints, number))
+
+    def drop_weights(self, study: Study, running: Iterable[int]) -> None:
+        """Remove the weights of networks that are not on the front, or no longer, and not in training."""
+        if self.weights is None or not self.weights.is_dir():
+            return
+        numbers = {network.trial for network in front(study)} | set(running)
+        wanted = {weights_path(self.weights, number).name for number in numbers}
+        for path in self.weights.glob(f"*{_WEIGHTS}"):
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
+
+
+def weights_path(folder: Path, trial: int) -> Path:
+    """The file in `folder` that holds what was learnt in a trial."""
+    return folder / f"{trial}{_WEIGHTS}"
