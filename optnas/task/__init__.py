@@ -1,6 +1,6 @@
 """What a network learns: data, training, validation error."""
 
-from optnas.task.checkpoint import Checkpoint, Saved, remove_checkpoint
+from optnas.task.checkpoint import Checkpoint, Saved, read_checkpoint, remove_checkpoint
 from optnas.task.data import DataSettings, Images, adopt_images, load_images, load_test
 from optnas.task.parts import Part
 from optnas.task.task import ImageTask, Task
@@ -29,6 +29,7 @@ __all__ = [
     "evaluate",
     "load_images",
     "load_test",
+    "read_checkpoint",
     "remove_checkpoint",
     "train_images",
 ]

@@ -16,18 +16,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from optnas.errors import first_line
+from optnas.errors import UsageError, first_line
 from optnas.task.snapshot import restore, take
 from optnas.task.weights import copy_of
 from optnas.whole import remove_halves, whole_file
 
-__all__ = ["Checkpoint", "Saved", "remove_checkpoint"]
+__all__ = ["Checkpoint", "Saved", "read_checkpoint", "remove_checkpoint"]
 
 _NOTES, _CHECKSUM = "optnas-checkpoint", "crc32"
 _FORMAT = 1
 _OWN = "own/"
 #: Seconds that a write takes until one was timed: a training shorter than a second writes none.
 _FIRST_GUESS = 0.02
+_UNREADABLE = (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Checkpoint:
     def __post_init__(self) -> None:
         self._began = self._saved_at = time.perf_counter()
         self._write_seconds = _FIRST_GUESS
-        self._too_large = False
+        self._too_large = self._failed = False
 
     def load(self, module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Saved | None:
         """Put a training back to where it stood; None, with nothing changed, if there is no file or it is not of it.
@@ -97,15 +98,18 @@ class Checkpoint:
             module: On its device and in its memory format, both of which stay.
             optimizer: Made for the parameters of the module; its state is laid out as torch would.
         """
-        try:
+        with suppress(OSError):
             remove_halves(self.path)
+        try:
             if not self.path.exists():
                 return None
-            tensors, notes = _read(self.path, self.identity)
+            tensors, notes = _read(self.path)
+            if _canonical(notes["identity"]) != _canonical(self.identity):
+                raise ValueError("it is of another training")
             own = {name.removeprefix(_OWN): tensor for name, tensor in tensors.items() if name.startswith(_OWN)}
             saved = Saved(tuple(map(float, notes["curve"])), float(notes["seconds"]), own, dict(notes["values"]))
             restore(module, optimizer, tensors, notes["state"])
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except _UNREADABLE as error:
             self._warn(f"{_reason(error)}; training began anew")
             return None
         self.resumed, self._saved_at = saved, time.perf_counter()
@@ -152,8 +156,10 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(self.path) as beside:
                 beside.write_bytes(data)
-        except (OSError, SafetensorError, ValueError, TypeError) as error:
-            self._warn(f"cannot be written: {_reason(error)}; training went on without it")
+        except (OSError, MemoryError, SafetensorError, ValueError, TypeError) as error:
+            if not self._failed:  # the first of many alike is enough, and tells the cause
+                self._warn(f"cannot be written: {_reason(error)}; training went on without it")
+            self._failed = True
         self._saved_at = time.perf_counter()
         self._write_seconds = self._saved_at - began
 
@@ -164,8 +170,20 @@ class Checkpoint:
         return before + time.perf_counter() - self._began
 
     def _warn(self, what: str) -> None:
-        # The first of many alike is enough, and tells the cause.
-        self.warning = self.warning or f"checkpoint {self.path}: {what}"
+        self.warning = f"{self.warning}; {what}" if self.warning else f"checkpoint {self.path}: {what}"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a file says of its training: `identity`, `curve`, `seconds`, and the version of `torch` that it ran on.
+
+    Raises:
+        UsageError: If it is no such file, or damaged.
+    """
+    try:
+        notes = _read(path)[1]
+        return {name: notes[name] for name in ("identity", "curve", "seconds", "torch")}
+    except _UNREADABLE as error:
+        raise UsageError(f"checkpoint {path}: {_reason(error)}") from None
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -179,7 +197,7 @@ def _packed(tensors: Mapping[str, Tensor], notes: str) -> bytes:
     return save(dict(tensors), {_NOTES: notes, _CHECKSUM: _checksum(tensors, notes)})
 
 
-def _read(path: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Raises ValueError, with a reason, and whatever a file may raise that is none of ours."""
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
@@ -189,8 +207,6 @@ def _read(path: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Tensor], d
         notes = dict(json.loads(text))
         if notes["format"] != _FORMAT:
             raise ValueError(f"it has format {notes['format']}, and this optnas reads {_FORMAT}")
-        if _canonical(notes["identity"]) != _canonical(identity):
-            raise ValueError("it is of another training")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     if metadata.get(_CHECKSUM) != _checksum(tensors, text):
         raise ValueError("it is damaged, its checksum is wrong")

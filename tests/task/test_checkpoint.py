@@ -20,7 +20,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import optnas.task.checkpoint as room
-from optnas.task import Checkpoint, DataSettings, Images, TrainSettings, load_images, remove_checkpoint, train_images
+from optnas.errors import UsageError
+from optnas.task import (
+    Checkpoint,
+    DataSettings,
+    Images,
+    TrainSettings,
+    load_images,
+    read_checkpoint,
+    remove_checkpoint,
+    train_images,
+)
 from optnas.task.batches import Batches
 from optnas.task.train import _optimizer
 
@@ -473,6 +483,30 @@ def test_halves_that_a_kill_left_are_swept(tmp_path):
         (tmp_path / name).touch()
     Checkpoint(tmp_path / "a.safetensors").load(nn.Linear(3, 2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors.json", "b.safetensors.123"]
+
+
+def test_what_a_file_says_of_its_training(tmp_path):
+    path = tmp_path / "a.safetensors"
+    written(path, curve=[0.5, 0.25])
+    said = read_checkpoint(path)
+    assert (said["identity"], said["curve"], said["torch"]) == (IDENTITY, [0.5, 0.25], torch.__version__)
+    assert 0 <= said["seconds"] < 60
+    flipped(path)
+    with pytest.raises(UsageError, match="safetensors: it is damaged"):
+        read_checkpoint(path)
+    with pytest.raises(UsageError, match=r"checkpoint .*none: "):
+        read_checkpoint(tmp_path / "none")
+
+
+def test_a_refusal_and_what_then_prevents_writing_are_both_said(tmp_path):
+    path = tmp_path / "a.safetensors"
+    foreign(path)
+    checkpoint = Checkpoint(path, most_bytes=10)
+    checkpoint.load(nn.Linear(3, 2))
+    for _ in range(3):
+        checkpoint.save(nn.Linear(3, 2), None, [])
+    assert checkpoint.warning.count("training began anew; cannot be written: it takes") == 1
+    assert checkpoint.warning.count("training went on without it") == 1
 
 
 def test_a_checkpoint_is_removed_with_its_halves(tmp_path):
