@@ -98,7 +98,7 @@ class Room:
         self._ray = import_ray()
         self._looked = 0.0
         self._trials = 1
-        self._others: deque[tuple[float, float]] = deque()
+        self._ended: deque[float] = deque()
         if not trials_in(self._nodes(), cpus, gpus):
             wanted = f"{cpus:g} CPUs and {gpus:g} GPUs" if gpus else f"{cpus:g} CPUs"
             has = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in self._nodes())
@@ -107,18 +107,24 @@ class Room:
             )
 
     def trials(self, own: int) -> int:
-        """At least 1: with no room at all, one trial waits for the next node. `own` are those running now."""
+        """At least 1: with no room at all, one trial waits for the next node. `own` are those running now.
+
+        Other people's jobs are seen only beside those of ours that have ended in the last seconds; where that is
+        wrong, a trial too many waits in Ray's queue.
+        """
         now = time.monotonic()
         if now - self._looked > _LOOK_SECONDS:
             nodes, free = self._nodes(), self._ray.available_resources()
             self._looked = now
-            self._others.append((now, self._taken(nodes, free) - own))
-            while now - self._others[0][0] > _LAG_SECONDS:
-                self._others.popleft()
-            # The least of the last seconds: a job of ours that has just ended is still taken for another's.
-            others = max(0.0, min(taken for _, taken in self._others))
+            while self._ended and now - self._ended[0] > _LAG_SECONDS:
+                self._ended.popleft()
+            others = max(0.0, self._taken(nodes, free) - own - len(self._ended))
             self._trials = max(1, int(trials_in(nodes, self._cpus, self._gpus) - others + 1e-9))
         return self._trials
+
+    def ended(self) -> None:
+        """A trial of ours has ended: the cluster may say for a while that it still runs."""
+        self._ended.append(time.monotonic())
 
     def _nodes(self) -> list[Mapping[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
@@ -173,7 +179,15 @@ class Guard:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ray takes SIGTERM for itself and warns of its own future: a search has other plans with both."""
+    """Ray takes SIGTERM for itself, warns of its own future, and prints to standard output each time a worker dies.
+
+    A search has its own plan for SIGTERM, and says itself what became of its trials. No argument of Ray's silences
+    the last, so the function that would print finds nothing to do.
+    """
+    from ray._private import worker
+
+    listen = worker.listen_error_messages
+    worker.listen_error_messages = lambda *_: None
     main = threading.current_thread() is threading.main_thread()
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if main else {}
     try:
@@ -181,6 +195,7 @@ def _undisturbed() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        worker.listen_error_messages = listen
         for number, handler in kept.items():
             signal.signal(number, handler)
 

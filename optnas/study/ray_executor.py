@@ -136,10 +136,22 @@ class RayExecutor(Executor):
             verdict = self._verdict(name)
             if verdict is not None:
                 raise LimitExceeded(verdict) from None
-            raise WorkerDied(f"Ray lost the worker: {first_line(error)}") from None
+            raise WorkerDied(self._obituary(error)) from None
         finally:
             with self._lock:
                 self._tasks.discard(task)
+                self._room.ended()
+
+    def _obituary(self, error: Exception) -> str:
+        # Ray's own sentences speak of its log files, on a machine that may be gone.
+        known = self._ray.exceptions
+        if isinstance(error, known.OutOfMemoryError):
+            return "Ray ended the worker, since its node was short of memory"
+        if isinstance(error, known.NodeDiedError | known.LocalRayletDiedError):
+            return "the node of the worker is gone"
+        if isinstance(error, known.WorkerCrashedError):
+            return "the worker was killed or crashed, or its node is gone"
+        return f"Ray lost the job: {first_line(error)}"
 
     def _guarded(self) -> dict[str, Any]:
         """A guard for each node that is alive, by the node's name."""
