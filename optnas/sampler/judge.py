@@ -103,8 +103,8 @@ class Judge:
         self._models = self._fit()
         self._reference = self._worst()
         self._improvement = 0.0
-        for params in history.pending:
-            self._take(catalogue.rows([params]))
+        # All at once: what is expected of one changes nothing in what is expected of the others.
+        self._take(catalogue.rows(history.pending))
 
     def best(self, rows: Rows, count: int = 64) -> Rows:
         """Up to `count` candidates of greatest expected improvement of the hypervolume, the best first."""
@@ -183,6 +183,8 @@ class Judge:
     def _take(self, rows: Rows) -> None:
         """Count networks as trained, with the results that are expected."""
         rows = rows[rows >= 0]
+        if not len(rows):
+            return
         losses = self._losses(rows)
         for column, model in self._models.items():
             losses[:, column] = model.believe(self._catalogue.features(rows))
