@@ -12,6 +12,7 @@ One coordinator keeps t / (seconds a trial) workers busy whose trainings take t 
 """
 
 import argparse
+import math
 import platform
 import statistics
 import tempfile
@@ -37,13 +38,14 @@ TRAININGS = (10, 60, 600)
 
 @dataclass(frozen=True)
 class NoTraining(Task):
-    """Its error falls with the parameters, at once."""
+    """Its error falls with the parameters, less so where two layers are unlike, at once."""
 
     input_shape = (1, 4, 4)
     num_classes = 10
 
     def train(self, module, seed, on_epoch=None):
-        error = 1e3 / (1e3 + sum(parameter.numel() for parameter in module.parameters()))
+        first, second = module[1].out_features, module[2].out_features
+        error = (1 + abs(math.log(first / second))) / (30 + min(first, second))
         return Learned(error=error, curve=(error,) * 5, epochs=5, seconds=0.0, images_per_second=0.0)
 
 
