@@ -207,5 +207,14 @@ def _nearest(losses: Array, usable: Rows) -> Rows:
     if len(usable) <= _MODELLED:
         return usable
     values = np.nan_to_num(losses[usable], nan=np.inf)
-    dominated = np.array([np.all(values <= value, axis=1).sum() for value in values])
+    # Column by column: a row of two or three numbers takes numpy ten times as long.
+    columns = list(values.T)
+    dominated = np.array(
+        [
+            np.count_nonzero(
+                np.logical_and.reduce([column <= number for column, number in zip(columns, value, strict=True)])
+            )
+            for value in values
+        ]
+    )
     return np.asarray(np.sort(usable[np.argsort(dominated, kind="stable")[:_MODELLED]]))

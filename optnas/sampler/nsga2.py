@@ -103,12 +103,15 @@ class _Members:
 
 
 def _members(history: History, study: Study, names: Sequence[str]) -> _Members:
-    rows = sorted(outcomes(history, study, names), key=lambda row: row[0].number)
+    rows = outcomes(history, study, names)
     trials = [trial for trial, _ in rows]
+    # The finished ones come first, and their violations are known.
+    others = [violation_of(trial) for trial in trials[len(history.finished) :]]
+    order = sorted(range(len(rows)), key=lambda place: trials[place].number)
     return _Members(
-        trials,
-        np.array([losses for _, losses in rows]).reshape(-1, len(study.directions)),
-        np.array([violation_of(trial) for trial in trials]),
+        [trials[place] for place in order],
+        np.array([losses for _, losses in rows]).reshape(-1, len(study.directions))[order],
+        np.concatenate([history.violations, others])[order],
     )
 
 
