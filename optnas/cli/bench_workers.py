@@ -92,13 +92,14 @@ def _counts(text: str) -> list[int]:
 
 def _print(found: Sequence[Scaling], level: float) -> None:
     print(
-        f"after {found[0].trainings[-1]} trainings, {found[0].runs} searches each; lost: what one worker had found more "
-        f"after as many; virtual hours to {level:g} of the hypervolume, or how many searches came there",
+        f"after {found[0].trainings[-1]} trainings, {found[0].runs} searches each; lost: what one worker had found "
+        f"more after as many; virtual hours to {level:g} of the hypervolume, or how many searches came there",
         file=sys.stderr,
     )
     # Without boxes and few digits: it fits in 80 columns.
     living = _table("workers", "hypervolume", "lost", "hours", "speed-up", "repeats", "s/ask")
-    dying = _table("workers", "kept at a death", "deaths", "given up", "hours lost", "hours", "hypervolume")
+    # What a training keeps when its worker dies.
+    dying = _table("workers", "kept", "deaths", "given up", "hours lost", "hours", "hypervolume")
     for one in found:
         volume = f"{one.hypervolume[-1]:.3f} ± {one.hypervolume_spread[-1]:.3f}"
         lost = "" if one.loss is None or one.workers == 1 else f"{one.loss[-1]:.3f}"
@@ -109,7 +110,7 @@ def _print(found: Sequence[Scaling], level: float) -> None:
             ask = f"{one.seconds_per_proposal:.3f}"
             living.add_row(name, workers, volume, lost, hours, speedup, f"{one.repeats:.1%}", ask)
         else:
-            kept = "whole epochs" if one.checkpoints else "nothing"
+            kept = "epochs" if one.checkpoints else "nothing"
             deaths, failed = f"{one.deaths:.1f}", f"{one.failed:.1f}"
             dying.add_row(name, workers, kept, deaths, failed, f"{one.lost:.1%}", hours, volume)
     console = Console(highlight=False)
