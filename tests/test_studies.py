@@ -34,6 +34,7 @@ TINY = {
     "pricing_speed": ["--networks", "3", "--sizes", "28"],
     "overhead": ["--trials", "3"],
     "dashboard_overhead": ["--trials", "4", "--searches", "1", "--trainings", "2"],
+    "saturation": ["--trials", "12", "24", "--measured", "2"],
     "suggestion_time": ["--finished", "4", "12", "--suggestions", "1"],
     "pruning_pays": [
         "--data-root",

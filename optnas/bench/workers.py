@@ -30,9 +30,9 @@ from optnas.space import mutate
 
 __all__ = ["Durations", "Simulated", "check_workers", "simulate", "simulate_workers"]
 
-#: As the coordinator's: a search ends after so many proposals without a training, and from so many repeats in a row
-#: the next proposal is a mutation of the network that was repeated.
-_MOST_REFUSALS, _MOST_REPEATS = 1000, 2
+#: As the coordinator's: a search ends after so many proposals without a training, or so many trainings in a row that
+#: were given up; and from so many repeats in a row the next proposal is a mutation of the network that was repeated.
+_MOST_REFUSALS, _MOST_FAILURES, _MOST_REPEATS = 1000, 8, 2
 #: Streams of random numbers of a run, beside those of the sampler.
 _DURATIONS, _DEATHS, _MUTATIONS = 1, 2, 3
 
@@ -205,6 +205,7 @@ class _Search:
     repeats: int = 0
     in_a_row: int = 0
     fruitless: int = 0
+    failures: int = 0
     deaths: int = 0
     failed: int = 0
     worked: float = 0.0
@@ -217,7 +218,7 @@ class _Search:
         self.known: set[int] = set()
         while True:
             while len(self.pending) < workers and len(self.trained) + len(self.pending) < trials:
-                if self.fruitless >= _MOST_REFUSALS:
+                if self.fruitless >= _MOST_REFUSALS or self.failures >= _MOST_FAILURES:
                     break
                 self._propose()
             if not self.pending:
@@ -265,8 +266,10 @@ class _Search:
         if not occupation.finished:
             self.study.tell(trial, state=TrialState.FAIL)
             self.failed += 1
+            self.failures += 1
             self.orphans += twins
             return
+        self.failures = 0
         self.trained.append(row)
         self.ended.append(self.now)
         self.known.add(row)

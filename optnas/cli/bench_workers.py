@@ -121,7 +121,7 @@ def _print(found: Sequence[Scaling], level: float) -> None:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("sampler")
     for column in columns:
         table.add_column(column, justify="right")

@@ -128,8 +128,9 @@ def _draw_speedups(scalings: Sequence[Scaling], samplers: Sequence[str], axes: A
     axes.plot(counts, counts, color=MUTED, linestyle="--", linewidth=0.9)
     if counts:
         lines.append(("as many as workers", counts[-1], counts[-1], MUTED))
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log", base=2)
+    if counts:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:.0f}")
@@ -152,7 +153,8 @@ def _draw_courses(scalings: Sequence[Scaling], samplers: Sequence[str], axes: Ax
                 axes.plot(one.course_hours, one.course, color=colour, linestyle=style, linewidth=1.3, zorder=3)
                 if one.workers == most:
                     lines.append((f"{name} {one.course[-1]:.1%}", one.course_hours[-1], one.course[-1], colour))
-    axes.set_xscale("log")
+    if lines:
+        axes.set_xscale("log")
     axes.set_ylim(bottom=max(0.0, min((0.7, *(one.course[-1] - 0.1 for one in scalings)))), top=1.005)
     axes.xaxis.set_major_formatter("{x:.4g}")
     axes.yaxis.set_major_formatter(lambda share, position: f"{100 * share:.4g}%")
