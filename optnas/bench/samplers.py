@@ -18,9 +18,10 @@ from optnas.errors import UsageError
 from optnas.sampler.cost_aware import CostAwareSampler
 from optnas.sampler.evolution import EvolutionSampler
 from optnas.sampler.nsga2 import NSGA2Sampler
+from optnas.sampler.presets import make_sampler
 from optnas.sampler.reinforce import ReinforceSampler
 
-__all__ = ["CHECKPOINTS", "REPLAYED", "Replayed", "check_replay", "replay_sampler", "replay_samplers"]
+__all__ = ["CHECKPOINTS", "REPLAYED", "Replayed", "check_replay", "make_replayed", "replay_sampler", "replay_samplers"]
 
 #: Numbers of trainings after which a replay is measured.
 CHECKPOINTS = (10, 25, 50, 100, 150, 200, 400, 500)
@@ -60,13 +61,15 @@ def _cost_aware(table: Table, answers: Answers, seed: int) -> BaseSampler:
     )
 
 
-#: How to make each sampler, and whether it avoids repeats.
+#: How to make each sampler, and whether it avoids repeats. tpe-liar is what `optnas search --sampler tpe` uses:
+#: multivariate, and trials in training count as bad ones, so that others are proposed elsewhere.
 _FACTORIES: dict[str, tuple[Factory, bool]] = {
     "random": (lambda table, answers, seed: RandomSampler(seed=seed), False),
     "nsga2": (lambda table, answers, seed: NSGA2Sampler(seed=seed), True),
     "optuna-nsga2": (lambda table, answers, seed: NSGAIISampler(population_size=20, seed=seed), False),
     "tpe": (lambda table, answers, seed: TPESampler(seed=seed), False),
     "tpe-multivariate": (lambda table, answers, seed: TPESampler(multivariate=True, seed=seed), False),
+    "tpe-liar": (lambda table, answers, seed: make_sampler("tpe", seed), False),
     "gp": (lambda table, answers, seed: GPSampler(seed=seed), False),
     "cost-aware": (_cost_aware, True),
     "evolution": (lambda table, answers, seed: EvolutionSampler(seed=seed), True),
@@ -105,12 +108,7 @@ def replay_samplers(
         UsageError: As `check_replay`, or if an objective is unknown or the table has no hypervolume.
     """
     check_replay(samplers, trials, seeds)
-    answers = table.answers(objectives)
-    if not answers.whole > 0:
-        raise UsageError(
-            f"objectives {','.join(objectives)}: expected a network below the 90th percentile of {answers.learned} "
-            "and the greatest of each cost, got none in the table, so there is no hypervolume to find"
-        )
+    answers = table.searched(objectives)
     results: list[Replayed] = []
     for name in samplers:
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
@@ -179,7 +177,12 @@ def replay_sampler(table: Table, answers: Answers, name: str, trials: int, seed:
 def _make(table: Table, answers: Answers, name: str, seed: int) -> Proposer:
     if name in OTHERS:
         return make_other(name, table.options, len(answers.objectives), seed)
-    make, avoids = _FACTORIES[name]
+    sampler, avoids = make_replayed(table, answers, name, seed), _FACTORIES[name][1]
+    return OptunaProposer(sampler, table.options, len(answers.objectives), avoids)
+
+
+def make_replayed(table: Table, answers: Answers, name: str, seed: int) -> BaseSampler:
+    """The sampler of that name, one of `REPLAYED`, for a study in memory."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return OptunaProposer(make(table, answers, seed), table.options, len(answers.objectives), avoids)
+        return _FACTORIES[name][0](table, answers, seed)

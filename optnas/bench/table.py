@@ -65,6 +65,21 @@ class Table:
             raise UsageError(f"objectives: expected two or more different columns, got {','.join(objectives)!r}")
         return Answers(self, objectives)
 
+    def searched(self, objectives: Sequence[str]) -> Answers:
+        """The same, for a search that is measured by the hypervolume it finds.
+
+        Raises:
+            UsageError: As `answers`, or if the table has no hypervolume.
+        """
+        answers = self.answers(objectives)
+        if not answers.whole > 0:
+            raise UsageError(
+                f"objectives {','.join(objectives)}: expected a network below the 90th percentile of "
+                f"{answers.learned} and the greatest of each cost, got none in the table, so there is no hypervolume "
+                "to find"
+            )
+        return answers
+
 
 class Answers:
     """The true front of a table, and how much of it some networks cover.

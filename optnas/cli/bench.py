@@ -21,6 +21,7 @@ from optnas.bench.pruners import PrunerResult, replay_pruners
 from optnas.bench.samplers import REPLAYED, Replayed, check_replay, replay_samplers
 from optnas.bench.summary import summarise
 from optnas.bench.table import load_table
+from optnas.cli.bench_workers import add_workers
 from optnas.cli.command import Parser, add_command
 from optnas.prune import PRUNERS
 from optnas.report import check_picture, save_courses
@@ -54,6 +55,7 @@ def add(commands: Any) -> None:
     samplers.add_argument("--seeds", type=int, default=5, metavar="N", help="searches of each (default: %(default)s)")
     samplers.add_argument("--plot", type=Path, metavar="OUT.png", help="draw them; also .svg, .pdf")
     samplers.add_argument("--json", action="store_true", help="a list of objects on standard output")
+    add_workers(parts)
 
 
 def _pruners(given: argparse.Namespace) -> int:

@@ -9,12 +9,14 @@ from optnas.report.options import draw_options
 from optnas.report.pairs import draw_pairs
 from optnas.report.parallel import draw_parallel
 from optnas.report.picture import check_picture, picture_bytes, save_picture
+from optnas.report.scaling import Scaling, save_scaling
 from optnas.report.timeline import draw_timeline
 from optnas.report.weights import draw_weights, save_choice
 
 __all__ = [
     "FIGURES",
     "Course",
+    "Scaling",
     "check_picture",
     "draw_course",
     "draw_courses",
@@ -34,4 +36,5 @@ __all__ = [
     "save_figures",
     "save_front",
     "save_picture",
+    "save_scaling",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +103,7 @@ def violation_of(trial: FrozenTrial) -> float:
 
 
 def _finite(trial: FrozenTrial) -> bool:
-    return bool(np.isfinite(trial.values).all())
+    return all(map(math.isfinite, trial.values))
 
 
 def _extrapolate(stopped: Sequence[FrozenTrial], finished: Sequence[FrozenTrial]) -> Array:

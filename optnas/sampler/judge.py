@@ -103,8 +103,8 @@ class Judge:
         self._models = self._fit()
         self._reference = self._worst()
         self._improvement = 0.0
-        for params in history.pending:
-            self._take(catalogue.rows([params]))
+        # All at once: what is expected of one changes nothing in what is expected of the others.
+        self._take(catalogue.rows(history.pending))
 
     def best(self, rows: Rows, count: int = 64) -> Rows:
         """Up to `count` candidates of greatest expected improvement of the hypervolume, the best first."""
@@ -183,6 +183,8 @@ class Judge:
     def _take(self, rows: Rows) -> None:
         """Count networks as trained, with the results that are expected."""
         rows = rows[rows >= 0]
+        if not len(rows):
+            return
         losses = self._losses(rows)
         for column, model in self._models.items():
             losses[:, column] = model.believe(self._catalogue.features(rows))
@@ -205,5 +207,14 @@ def _nearest(losses: Array, usable: Rows) -> Rows:
     if len(usable) <= _MODELLED:
         return usable
     values = np.nan_to_num(losses[usable], nan=np.inf)
-    dominated = np.array([np.all(values <= value, axis=1).sum() for value in values])
+    # Column by column: a row of two or three numbers takes numpy ten times as long.
+    columns = list(values.T)
+    dominated = np.array(
+        [
+            np.count_nonzero(
+                np.logical_and.reduce([column <= number for column, number in zip(columns, value, strict=True)])
+            )
+            for value in values
+        ]
+    )
     return np.asarray(np.sort(usable[np.argsort(dominated, kind="stable")[:_MODELLED]]))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import moocore
 import numpy as np
@@ -19,7 +22,7 @@ from optnas.sampler.planned import PlannedSampler, unseen
 from optnas.sampler.seeded import derive_seed
 from optnas.space import Choices, crossover, mutate, sample
 
-__all__ = ["NSGA2Sampler", "crowding_distance", "survivors"]
+__all__ = ["NSGA2Sampler", "crowding_distance", "sparse_first", "survivors"]
 
 Array = NDArray[np.float64]
 Indexes = NDArray[np.int64]
@@ -100,12 +103,15 @@ class _Members:
 
 
 def _members(history: History, study: Study, names: Sequence[str]) -> _Members:
-    rows = sorted(outcomes(history, study, names), key=lambda row: row[0].number)
+    rows = outcomes(history, study, names)
     trials = [trial for trial, _ in rows]
+    # The finished ones come first, and their violations are known.
+    others = [violation_of(trial) for trial in trials[len(history.finished) :]]
+    order = sorted(range(len(rows)), key=lambda place: trials[place].number)
     return _Members(
-        trials,
-        np.array([losses for _, losses in rows]).reshape(-1, len(study.directions)),
-        np.array([violation_of(trial) for trial in trials]),
+        [trials[place] for place in order],
+        np.array([losses for _, losses in rows]).reshape(-1, len(study.directions))[order],
+        np.concatenate([history.violations, others])[order],
     )
 
 
@@ -127,7 +133,7 @@ def survivors(losses: Array, violations: Array, size: int) -> Indexes:
     order: list[int] = []
     for rank in range(int(ranks.max(initial=-1)) + 1):
         if len(order) < size:
-            order += _sparse_first(losses, list(feasible[ranks == rank]))
+            order += sparse_first(losses, list(feasible[ranks == rank]))
     broken = np.flatnonzero(violations > 0)
     order += list(broken[np.argsort(violations[broken], kind="stable")])
     return np.array(order[:size], dtype=np.int64)
@@ -145,11 +151,60 @@ def crowding_distance(losses: Array) -> Array:
     return distance
 
 
-def _sparse_first(losses: Array, members: list[int]) -> list[int]:
-    removed = []
-    while members:
-        removed.append(members.pop(int(np.argmin(crowding_distance(losses[members])))))
-    return removed[::-1]
+def sparse_first(losses: Array, members: list[int]) -> list[int]:
+    """Members of one rank, those that are removed last first.
+
+    Who is removed changes the distances of its neighbours only, so they are kept in a heap: a front of thousands
+    takes milliseconds for each of many workers.
+    """
+    values = losses[members]
+    distances: list[float] = crowding_distance(values).tolist()
+    chains = [_Chain(column) for column in values.T]
+    heap = [(distance, place) for place, distance in enumerate(distances) if math.isfinite(distance)]
+    heapq.heapify(heap)
+    removed: list[int] = []
+    gone = [False] * len(members)
+    while heap:
+        distance, place = heapq.heappop(heap)
+        if gone[place] or distance != distances[place]:
+            continue
+        gone[place] = True
+        removed.append(place)
+        for one in {neighbour for chain in chains for neighbour in chain.remove(place)}:
+            if math.isfinite(distances[one]):
+                distances[one] = sum(chain.room(one) for chain in chains)
+                heapq.heappush(heap, (distances[one], one))
+    # The ends of the objectives are left.
+    rest = [place for place in range(len(members)) if not gone[place]]
+    while rest:
+        removed.append(rest.pop(int(np.argmin(crowding_distance(values[rest])))))
+    return [members[place] for place in removed[::-1]]
+
+
+class _Chain:
+    """Members in the order of one objective, from which some are removed, but not the first or the last."""
+
+    def __init__(self, values: Array) -> None:
+        order = np.argsort(values, kind="stable").tolist()
+        # Plain lists: single numbers of an array are slow to reach.
+        self._values: list[float] = values.tolist()
+        self._span = self._values[order[-1]] - self._values[order[0]]
+        self._before, self._after = [0] * len(order), [0] * len(order)
+        for one, other in pairwise(order):
+            self._after[one], self._before[other] = other, one
+
+    def remove(self, place: int) -> tuple[int, int]:
+        """Returns the neighbours that it had."""
+        before, after = self._before[place], self._after[place]
+        self._after[before], self._before[after] = after, before
+        return before, after
+
+    def room(self, place: int) -> float:
+        """What the objective adds to the crowding distance of a member that is not at an end."""
+        if self._span == 0:
+            return 0.0
+        room: float = (self._values[self._after[place]] - self._values[self._before[place]]) / self._span
+        return room
 
 
 def _pair(size: int, generator: np.random.Generator) -> tuple[int, int]:

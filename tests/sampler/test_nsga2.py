@@ -14,7 +14,7 @@ from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveS
 from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
 
 from optnas.errors import UsageError
-from optnas.sampler.nsga2 import NSGA2Sampler, crowding_distance, survivors
+from optnas.sampler.nsga2 import NSGA2Sampler, crowding_distance, sparse_first, survivors
 
 LETTERS = "abcdef"
 
@@ -309,3 +309,20 @@ def test_three_objectives_and_floats() -> None:
 def test_refuses_a_population_of_one() -> None:
     with pytest.raises(UsageError, match="population of at least 2, got 1"):
         NSGA2Sampler(population=1)
+
+
+@pytest.mark.parametrize("kind", ["apart", "on a grid", "one value in an objective"])
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_the_sparsest_of_a_rank_are_those_that_removal_one_by_one_leaves(kind: str, objectives: int) -> None:
+    """Distances of all members computed anew after each removal, which takes quadratic time, give the same order."""
+    generator = np.random.default_rng(objectives)
+    for count in range(1, 40):
+        losses = generator.random((count, objectives))
+        if kind == "on a grid":
+            losses = np.round(4 * losses)
+        if kind == "one value in an objective":
+            losses[:, 0] = 1.0
+        left, removed = list(range(count)), []
+        while left:
+            removed.append(left.pop(int(np.argmin(crowding_distance(losses[left])))))
+        assert sparse_first(losses, list(range(count))) == removed[::-1]
