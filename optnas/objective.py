@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -104,8 +104,7 @@ class Objective:
         self.seed = seed
         self.pruner = pruner or NoPruner()
         self.audit = audit
-        # Of the study that asked last: its storage and number, and what was learnt of its trials.
-        self._finished: tuple[object, int, dict[int, Finished]] | None = None
+        self._known: _Known | None = None
         self.prices = prices
         self._counter = BlockCounter(self.build, task.input_shape, prices.table)
 
@@ -150,7 +149,7 @@ class Objective:
         `task` has to have the input and the classes of this one's.
         """
         other = copy.copy(self)
-        other.task, other.pruner, other._finished = task or self.task, pruner or self.pruner, None
+        other.task, other.pruner, other._known = task or self.task, pruner or self.pruner, None
         return other
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
@@ -197,7 +196,7 @@ class Objective:
         training = {key: value for key, value in params.items() if key not in architecture}
         if training and "+" not in name:
             name += f"+{json.dumps(training, sort_keys=True)}"
-        twin = find_twin(trial.study, name, trial.number)
+        twin = self._of(trial.study).twin(trial.study, name, trial.number)
         if twin is not None:
             # Its costs too: a latency measured again would be another value of the same network.
             known = twin.user_attrs[ATTRIBUTE + "costs"]
@@ -303,10 +302,13 @@ class Objective:
             return ()
         # Only what the study optimises: a network that is dominated in those is not on its front.
         known = {name: costs[name] for name in self.objectives if name != ERROR}
-        if self._finished is None or self._finished[:2] != (study._storage, study._study_id):
-            self._finished = (study._storage, study._study_id, {})
-        finished = finished_trials(study, self._finished[2])
+        finished = finished_trials(study, self._of(study).finished)
         return tuple(float(bound) for bound in self.pruner.thresholds(known, finished))
+
+    def _of(self, study: Study) -> _Known:
+        if self._known is None or (self._known.storage, self._known.study_id) != (study._storage, study._study_id):
+            self._known = _Known(study._storage, study._study_id)
+        return self._known
 
     def _constrain(self, trial: Trial, costs: Mapping[str, float], refusal: str | None) -> None:
         # Every constraint on every trial: samplers that model constraints refuse trials that lack some. One
@@ -344,19 +346,35 @@ def is_trained(trial: FrozenTrial) -> bool:
     return ended and ATTRIBUTE + "repeat_of" not in trial.user_attrs
 
 
-def find_twin(study: Study, name: str, number: int) -> FrozenTrial | None:
-    """The trial of a study that trained the network of this fingerprint, or was stopped, if there is one.
+@dataclass
+class _Known:
+    """What was learnt of the trials of the study that asked last; an ended trial does not change."""
 
-    Args:
-        study: Any study with trials of an `Objective`.
-        name: The fingerprint, with training hyperparameters where those are searched.
-        number: The trial that asks, which is not its own twin.
-    """
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        # A trial that was killed may have left a fingerprint, and was then refused: that is no training.
-        if trial.user_attrs.get(ATTRIBUTE + "fingerprint") == name and trial.number != number and is_trained(trial):
-            return trial
-    return None
+    storage: object
+    study_id: int
+    finished: dict[int, Finished] = field(default_factory=dict)
+    """By number, for the pruner."""
+    trained: dict[str, FrozenTrial] = field(default_factory=dict)
+    """By fingerprint, the first that trained the network."""
+    seen: set[int] = field(default_factory=set)
+    """Numbers of the trials that were looked at for `trained`."""
+
+    def twin(self, study: Study, name: str, number: int) -> FrozenTrial | None:
+        """The trial that trained the network of this fingerprint, or was stopped, if there is one.
+
+        Args:
+            study: The study.
+            name: The fingerprint, with training hyperparameters where those are searched.
+            number: The trial that asks, which is not its own twin.
+        """
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+            if trial.number not in self.seen:
+                self.seen.add(trial.number)
+                # One that was killed may have left a fingerprint, and was then refused: that is no training.
+                if is_trained(trial) and ATTRIBUTE + "fingerprint" in trial.user_attrs:
+                    self.trained.setdefault(trial.user_attrs[ATTRIBUTE + "fingerprint"], trial)
+        twin = self.trained.get(name)
+        return None if twin is None or twin.number == number else twin
 
 
 def _check_output(module: nn.Module, input_shape: tuple[int, int, int], num_classes: int) -> None:
