@@ -11,7 +11,7 @@ from typing import Any
 from optnas.errors import UsageError
 from optnas.study.executor import Executor, WorkerDied
 from optnas.study.limits import Limits
-from optnas.study.worker import CannotImport, CannotStart, Worker, travelling, with_its_module
+from optnas.study.worker import CannotStart, Worker, delivered
 
 __all__ = ["ProcessPool"]
 
@@ -70,12 +70,9 @@ class ProcessPool(Executor):
         self._watcher.join()
 
     def _run(self, function: Callable[[Any], Any], job: Any) -> Any:
-        try:
-            return self._send(travelling(function, job))
-        except CannotImport as error:
-            return self._send(with_its_module(error, function, job))
+        return delivered(self._send, function, job)
 
-    def _send(self, message: bytes) -> Any:
+    def _send(self, message: bytes) -> tuple[bool, Any]:
         idle = self._idle.get()
         try:
             worker = idle if isinstance(idle, Worker) else self._start(idle)
@@ -83,14 +80,12 @@ class ProcessPool(Executor):
             self._idle.put(idle)
             raise
         try:
-            succeeded, outcome = worker.run(message)
+            outcome = worker.run(message)
         except BaseException:
             self._idle.put(self._end(worker))
             raise
         self._idle.put(worker)
-        if succeeded:
-            return outcome
-        raise outcome
+        return outcome
 
     def _start(self, environment: dict[str, str]) -> Worker:
         for _ in range(_MOST_STARTS):

@@ -20,7 +20,7 @@ from optnas.study.executor import Executor, LimitExceeded, WorkerDied, attempt, 
 from optnas.study.limits import Limits
 from optnas.study.ray_cluster import Guard, Room, connect, import_ray
 from optnas.study.resources import cores
-from optnas.study.worker import CannotImport, loaded, travelling, with_its_module
+from optnas.study.worker import delivered, loaded
 from optnas.task import DataSettings, Images, adopt_images
 
 __all__ = ["RayExecutor"]
@@ -85,7 +85,7 @@ class RayExecutor(Executor):
         return room if self._most is None else min(room, self._most)
 
     def submit(self, function: Callable[[Any], Any], job: Any) -> Future[Any]:
-        future = self._threads.submit(self._travel, function, job)
+        future = self._threads.submit(self._deliver, function, job)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
@@ -105,18 +105,16 @@ class RayExecutor(Executor):
             self._connected = False
             self._ray.shutdown()
 
-    def _travel(self, function: Callable[[Any], Any], job: Any) -> Any:
-        message, known = travelling(function, job), False
-        while True:
-            succeeded, outcome = self._send(message)
-            if succeeded:
-                return outcome
-            if isinstance(outcome, CannotImport) and not known:
-                message, known = with_its_module(outcome, function, job), True
-            elif not isinstance(outcome, _Unguarded):
-                raise outcome
+    def _deliver(self, function: Callable[[Any], Any], job: Any) -> Any:
+        return delivered(self._send, function, job)
 
     def _send(self, message: bytes) -> tuple[bool, Any]:
+        while True:
+            succeeded, outcome = self._ask(message)
+            if not isinstance(outcome, _Unguarded):
+                return succeeded, outcome
+
+    def _ask(self, message: bytes) -> tuple[bool, Any]:
         name = uuid4().hex
         with self._lock:
             if self._closed:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
@@ -19,7 +19,7 @@ import cloudpickle
 from optnas.study.executor import LimitExceeded, WorkerDied, attempt, packed
 from optnas.study.limits import Limits, kill_tree
 
-__all__ = ["CannotImport", "CannotStart", "Worker", "loaded", "serve", "travelling", "with_its_module"]
+__all__ = ["CannotImport", "CannotStart", "Worker", "delivered", "loaded", "serve"]
 
 _READY = b"ready"
 _TAIL_BYTES = 4096
@@ -160,19 +160,26 @@ def serve() -> None:
         del outcome
 
 
-def travelling(function: Any, job: Any) -> bytes:
-    """A job as it travels to a worker; what `__main__` and notebooks define goes by value."""
-    message: bytes = cloudpickle.dumps((function, job))
-    return message
+def delivered(send: Callable[[bytes], tuple[bool, Any]], function: Any, job: Any) -> Any:
+    """The result of a job that `send` brings to a worker, or its exception raised.
 
-
-def with_its_module(error: CannotImport, function: Any, job: Any) -> bytes:
-    """As `travelling`, with the code of a module that only this process knows, such as one loaded from a path."""
-    top = error.module.partition(".")[0]
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == top:
-            cloudpickle.register_pickle_by_value(module)
-    return travelling(function, job)
+    What `__main__` and notebooks define goes by value, and so does, once the worker has said that it does not know
+    it, the code of a module that only this process knows, such as one that was loaded from a path.
+    """
+    sent: set[str] = set()
+    while True:
+        succeeded, outcome = send(cloudpickle.dumps((function, job)))
+        if succeeded:
+            return outcome
+        if not isinstance(outcome, CannotImport):
+            raise outcome
+        top = outcome.module.partition(".")[0]
+        if top in sent:
+            raise outcome
+        sent.add(top)
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] == top:
+                cloudpickle.register_pickle_by_value(module)
 
 
 def loaded(message: bytes) -> Any:
