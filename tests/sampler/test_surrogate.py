@@ -139,6 +139,16 @@ def test_belief_keeps_the_mean_and_takes_the_uncertainty() -> None:
     assert np.all(narrow <= wide + 1e-9)
 
 
+def test_networks_believed_at_once_are_believed_as_one_after_the_other() -> None:
+    features, choices, _ = features_of(60)
+    at_once, one_by_one = (GaussianProcess(features[:40], column(choices[:40, 0] ** 2)) for _ in range(2))
+    believed = at_once.believe(features[40:50])
+    for row in range(40, 50):
+        np.testing.assert_allclose(one_by_one.believe(features[row : row + 1]), believed[row - 40 : row - 39])
+    for told, expected in zip(at_once.predict(features), one_by_one.predict(features), strict=True):
+        np.testing.assert_allclose(told, expected, rtol=1e-6)
+
+
 def test_equal_targets_and_single_network_are_no_error() -> None:
     features, _, _ = features_of(5)
     np.testing.assert_allclose(GaussianProcess(features, np.full((5, 1), 2.0)).predict(features)[0], 2.0)
