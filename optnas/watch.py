@@ -10,7 +10,6 @@ from optuna import Study
 from optuna.trial import TrialState
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +20,7 @@ from optnas.objective import ATTRIBUTE
 from optnas.study import Event, is_trained
 from optnas.study.search import Watcher, hypervolume_so_far
 from optnas.study.settings import Settings
+from optnas.terminal import Terminal, harmless, one_line
 
 __all__ = ["Watch", "front_table"]
 
@@ -44,9 +44,9 @@ def front_table(
         beside: Further columns after the trial's number, by their heading: a text for each member.
     """
     beside = beside or {}
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=Text(one_line(title)), title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in ("trial", *beside, *columns):
-        table.add_column(name, justify="right")
+        table.add_column(Text(one_line(name)), justify="right")
     shown: Sequence[int] = range(len(members))
     if rows is not None and len(members) > rows:
         shown = [round(index * (len(members) - 1) / (rows - 1)) for index in range(rows)]
@@ -66,7 +66,7 @@ class Watch(Watcher):
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Terminal(stderr=True)
         self._live: Live | None = None
         self._seen_problem = False
         self._warnings: set[str] = set()
@@ -91,14 +91,14 @@ class Watch(Watcher):
         until = [] if self._target is None else [f"{self._target} trained networks in all"]
         until += [f"{settings.time} of time"] if settings.time else []
         until += [f"less than {settings.until_stagnant:.2%} to gain"] if settings.until_stagnant else []
-        self.say(f"study {study.study_name}: {' or '.join(until)}{goes_on}")
+        self.say(f"study {one_line(study.study_name)}: {' or '.join(until)}{goes_on}")
         if self._console.is_terminal:
             # Drawn anew four times a second, so that the clock runs while networks train.
             self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
 
     def say(self, text: str) -> None:
-        self._console.print(escape(text), soft_wrap=True)
+        self._console.print(Text(harmless(text)), soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         if self.stop.is_set():

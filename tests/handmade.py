@@ -15,6 +15,11 @@ CHOICES = {
     "block2.op": CategoricalDistribution(("mb3_k3", "mb6_k5", "skip")),
 }
 COSTS = ("macs", "params", "size_bytes", "latency_ms")
+#: What HTML, Markdown, mathtext, rich and a terminal would each take for more than text.
+WILD = (
+    '<script>alert(1)</script> "it\'s" $\\frac$ [bold]x[/bold] :x: '
+    "\x1b[31mred\x1b]0;title\x07\r\nline \x9b1m \u202eback"
+)
 
 
 def new_study(names=("error", "macs"), directions=None, name="by hand", storage=None):
@@ -94,8 +99,22 @@ def awkward():
     plain.optimize(lambda t: (t.suggest_float("x", 0, 1), t.suggest_int("n", 1, 9) * t.params["x"]), n_trials=12)
     bare = optuna.create_study(study_name="bare")
     bare.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=5)
-    wild = new_study(name="<script>alert(1)</script> $\\frac$ [bold]")
+    wild = new_study(name=WILD)
     add(wild, (0.5, 10.0), reason="<img src=x onerror=alert(1)>", costs={"macs": 10.0}, curve=[0.5])
+    hostile = new_study((f"error {WILD}", f"cost {WILD}"), name=f"hostile {WILD}")
+    for index in range(12):
+        options = CategoricalDistribution((f"a {WILD}", f"b {WILD}"))
+        hostile.add_trial(
+            create_trial(
+                values=(0.1 * index, 12.0 - index),
+                params={f"choice {WILD}": options.choices[index % 2]},
+                distributions={f"choice {WILD}": options},
+                user_attrs={"optnas:curve": [0.5, 0.4], "optnas:costs": {"macs": 10.0 + index}, "optnas:reason": WILD},
+                constraints={WILD: float(index % 3 - 1)},
+            )
+        )
+    upward = optuna.create_study(direction="maximize", study_name="upward")
+    upward.optimize(lambda trial: trial.suggest_float("x", 0, 1) + trial.suggest_int("n", 1, 4), n_trials=30)
     rows = [(0.1 * i, 100.0 - 9 * i, 5.0 + (i - 4) ** 2, 3.0 + i % 3) for i in range(1, 9)]
     return {
         "empty": new_study(name="empty"),
@@ -112,6 +131,8 @@ def awkward():
         "plain": plain,
         "bare": bare,
         "wild": wild,
+        "hostile": hostile,
+        "upward": upward,
     }
 
 

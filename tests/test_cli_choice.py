@@ -110,6 +110,30 @@ def test_a_fitness_that_cannot_be_is_refused_in_a_sentence(study, capsys, terms,
     assert output.err.count("\n") == 1
 
 
+def test_what_is_not_finite_is_null_for_programs(study, capsys):
+    handmade.add(study, (float("inf"), 5.0), costs={"macs": float("inf"), "params": float("nan")})
+    handmade.add(study, (0.01, 5.0), costs={"macs": 5.0, "params": float("inf")})
+    for flags in ([], ["--all"], ["--knee"]):
+        found = json.loads(printed(capsys, "--json", *flags), parse_constant=pytest.fail)
+        rows = found["front"] if "--knee" in flags else found
+        assert next(row for row in rows if row["trial"] == 31)["costs"] == {"macs": 5.0, "params": None}
+    assert "inf%" in printed(capsys, "--all")
+
+
+def test_names_neither_steer_a_terminal_nor_forge_a_line(capsys):
+    made = handmade.awkward()["hostile"]
+    optuna.copy_study(from_study_name=made.study_name, from_storage=made._storage, to_storage="sqlite:///other.db")
+    for flags in (["--knee"], ["--all"], ["--budget", "macs<=1"], ["--fitness", "1/macs=1"]):
+        text = printed(capsys, "--storage", "sqlite:///other.db", *flags)
+        assert "<script>" in text
+        assert not set(text) & set("\x1b\x07\r\x9b\u202e")
+        assert not any(line.startswith("line") for line in text.splitlines())
+    assert main(["front", "--storage", "sqlite:///other.db", "--study", handmade.WILD]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "\x1b" not in error
+
+
 def test_every_awkward_study_gets_answers_or_a_sentence(capsys):
     for name, made in handmade.awkward().items():
         optuna.copy_study(

@@ -30,6 +30,7 @@ from optnas.cli import (
 )
 from optnas.cli.command import Parser, refuse
 from optnas.errors import UsageError
+from optnas.terminal import harmless
 
 __all__ = ["main"]
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(given.command(given))
     except UsageError as error:
         if error.detail:
-            print(error.detail.rstrip(), file=sys.stderr)
+            print(harmless(error.detail.rstrip()), file=sys.stderr)
         return refuse(str(error))
     except KeyboardInterrupt:
         return 130

@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from optnas.bench.curves import load_curves
@@ -25,6 +24,7 @@ from optnas.cli.bench_workers import add_workers
 from optnas.cli.command import Parser, add_command
 from optnas.prune import PRUNERS
 from optnas.report import check_picture, save_courses
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 
@@ -74,7 +74,7 @@ def _pruners(given: argparse.Namespace) -> int:
         table.add_column(column, justify="right")
     for name in names:
         table.add_row(name, *_means([result for result in results if result.pruner == name]))
-    Console(highlight=False).print(table)
+    Terminal().print(table)
     return 0
 
 
@@ -111,7 +111,7 @@ def _samplers(given: argparse.Namespace) -> int:
         for trainings in sorted({result.trainings for result in results if result.sampler == name}):
             rows = [result for result in results if (result.sampler, result.trainings) == (name, trainings)]
             table.add_row(name, str(trainings), *_checkpoint(rows))
-    Console(highlight=False).print(table)
+    Terminal().print(table)
     return 0
 
 

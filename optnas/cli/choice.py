@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -14,9 +14,9 @@ from optnas.cost import Constraint
 from optnas.errors import UsageError
 from optnas.facts.certainty import Certainty, certainty
 from optnas.facts.fitness import Fitness, chances, in_words, rank
-from optnas.facts.knee import Knee
 from optnas.facts.weights import WeightMap
 from optnas.front import Network, objective_names
+from optnas.terminal import one_line
 from optnas.watch import front_table
 
 __all__ = ["certainty_or_none", "fitness_facts", "fitness_table", "map_lines", "member_facts", "plain"]
@@ -42,7 +42,7 @@ def member_facts(members: Sequence[Network], sure: Certainty | None) -> list[dic
         known = sure and sure.of(member.trial)
         rows.append(
             {
-                **asdict(member),
+                **plain(asdict(member)),
                 "sure": known.probability if known else None,
                 "ties_with": list(known.ties_with) if known else [],
             }
@@ -50,14 +50,16 @@ def member_facts(members: Sequence[Network], sure: Certainty | None) -> list[dic
     return rows
 
 
-def plain(answer: Certainty | Knee | WeightMap | None) -> Any:
-    """An answer as plain values, networks by the number of their trial, and None for what is not a finite number."""
+def plain(answer: Any) -> Any:
+    """An answer as plain values, networks by the number of their trial and None for what is not finite."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, Network):
             return value.trial
         if hasattr(value, "__dataclass_fields__"):
             return {name: walk(getattr(value, name)) for name in value.__dataclass_fields__}
+        if isinstance(value, Mapping):
+            return {name: walk(one) for name, one in value.items()}
         if isinstance(value, list | tuple):
             return [walk(one) for one in value]
         return None if isinstance(value, float) and not isfinite(value) else value
@@ -102,9 +104,9 @@ def map_lines(fitness: Fitness, weights: WeightMap) -> list[str]:
     if len(terms) > 2:
         shares = ", ".join(f"{region.share:.0%} trial {region.network.trial}" for region in regions)
         how = "" if weights.exact else ", counted among drawn ones"
-        return [f"Of all mixtures of {', '.join(terms[:-1])} and {terms[-1]} the fittest is{how}: {shares}."]
+        return [one_line(f"Of all mixtures of {', '.join(terms[:-1])} and {terms[-1]} the fittest is{how}: {shares}.")]
     first = fitness.weights[terms[0]] or 1.0
-    lines = [f"Which weight picks which network, with {terms[0]}={first:g}:"]
+    lines = [f"Which weight picks which network, with {one_line(terms[0])}={first:g}:"]
     for region in regions:
         low, high = (weights.weights(corner, first)[1] for corner in region.corners)
         if isfinite(high):
@@ -112,7 +114,7 @@ def map_lines(fitness: Fitness, weights: WeightMap) -> list[str]:
         else:
             span = f"above {low:.3g}" if low else "any"
         here = " (yours)" if region.corners[0][1] <= weights.given[1] <= region.corners[1][1] else ""
-        span = f"{terms[1]} {span}"
+        span = f"{one_line(terms[1])} {span}"
         lines.append(f"  {span:34} trial {region.network.trial}, {region.share:.0%} of all mixtures{here}")
     return lines
 

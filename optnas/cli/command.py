@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from optnas.cost import Constraint, parse_constraints
+from optnas.terminal import one_line
 
 __all__ = ["STORAGE", "Parser", "add_command", "add_study", "budget_of", "refuse"]
 
@@ -16,7 +17,7 @@ STORAGE = "sqlite:///optnas.db"
 
 def refuse(sentence: str) -> int:
     """Say in one sentence on standard error why nothing was done; returns the exit status for that, 2."""
-    print(f"optnas: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"optnas: {one_line(sentence)}", file=sys.stderr)
     return 2
 
 

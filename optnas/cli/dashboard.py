@@ -19,6 +19,7 @@ from optnas.cli.command import STORAGE, add_command
 from optnas.errors import UsageError
 from optnas.report.dashboard import Follower
 from optnas.study import artifacts_folder, find_study, open_storage
+from optnas.terminal import harmless
 
 __all__ = ["add"]
 
@@ -77,7 +78,7 @@ def _dashboard(given: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(harmless(text), file=sys.stderr)
 
 
 def _check_folder(folder: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from optuna import Study
-from rich.console import Console
 
 from optnas.cli.command import add_command, add_study
 from optnas.errors import UsageError, first_line
@@ -18,6 +17,7 @@ from optnas.report.differences import differences
 from optnas.report.network import save_blocks, save_difference
 from optnas.study import find_study, open_storage
 from optnas.study.known_space import known_space
+from optnas.terminal import Terminal, one_line
 
 __all__ = ["add"]
 
@@ -39,15 +39,15 @@ def _draw(given: argparse.Namespace) -> int:
     study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
     networks = _networks(study, given.trial)
     titles = [f"trial {number}" for number in given.trial]
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     for title, blocks in zip(titles, networks, strict=True):
-        console.print(f"{title}: {summary(blocks)}")
+        console.print(one_line(f"{title}: {summary(blocks)}"))
     if len(networks) == 1:
         save_blocks(networks[0], given.out, f"Trial {given.trial[0]} of {study.study_name}")
     else:
         save_difference(networks[0], networks[1], given.out, (titles[0], titles[1]))
         told = [str(difference) for difference in differences(networks[0], networks[1])]
-        console.print("\n".join(f"  {sentence}" for sentence in told or ["no difference"]))
+        console.print("\n".join(f"  {one_line(sentence)}" for sentence in told or ["no difference"]))
     console.print(f"\npicture: {given.out}")
     return 0
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from optuna import Study
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +22,7 @@ from optnas.report.explained import save_explained
 from optnas.report.picture import check_picture
 from optnas.study import find_study, open_storage
 from optnas.study.reopen import reopen
+from optnas.terminal import Terminal, one_line
 
 __all__ = ["add"]
 
@@ -61,10 +61,10 @@ def _explain(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(asdict(explanation), indent=2, default=str))
         return 0
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     for sentence in explanation.sentences:
         line = Table.grid(padding=(0, 1))
-        line.add_row("-", Text(sentence))
+        line.add_row("-", Text(one_line(sentence)))
         console.print(line)
     shown = None if given.all else _CHOICES
     if explanation.prices:
@@ -97,8 +97,9 @@ def _price_table(explanation: Explanation, choices: int | None) -> Table:
     table.add_column("choice", overflow="fold")
     table.add_column("usual -> option")
     for name in costs:
-        table.add_column(f"{name}, est." if name in explanation.estimated else name, justify="right")
-    table.add_column("error, points" if explanation.learned == ERROR else explanation.learned, justify="right")
+        table.add_column(Text(one_line(f"{name}, est." if name in explanation.estimated else name)), justify="right")
+    learned = "error, points" if explanation.learned == ERROR else one_line(explanation.learned)
+    table.add_column(Text(learned), justify="right")
     before = ""
     for price in rows:
         cells = [_cost(price, name, len(costs) == 1) for name in costs]
@@ -106,7 +107,7 @@ def _price_table(explanation: Explanation, choices: int | None) -> Table:
         if price.learned is not None and price.learned.told:
             told.stylize("bold")
         shown = price.choice if price.choice != before else ""
-        table.add_row(Text(shown), Text(f"{price.usual} -> {price.option}"), *cells, told)
+        table.add_row(Text(one_line(shown)), Text(one_line(f"{price.usual} -> {price.option}")), *cells, told)
         before = price.choice
     return table
 
@@ -140,7 +141,7 @@ def _chosen(explanation: Explanation, choices: int) -> list[Price]:
 
 def _importance_table(found: Importances, learned: str, choices: int | None) -> Table:
     title = f"share of each choice in reaching the best {found.best} of {found.trials} in {learned}"
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, show_header=False)
+    table = Table(title=Text(one_line(title)), title_justify="left", box=None, pad_edge=False, show_header=False)
     table.add_column("choice", overflow="fold")
     table.add_column("", width=_BAR)
     table.add_column("share", justify="right")
@@ -149,7 +150,7 @@ def _importance_table(found: Importances, learned: str, choices: int | None) -> 
     for one in rows:
         bar = Text("█" * round(_BAR * one.share)) if one.told else Text("░" * round(_BAR * one.share), style="dim")
         interval = f"{one.low:.0%} to {one.high:.0%}" + ("" if one.told else ", may be chance")
-        table.add_row(Text(one.choice), bar, f"{one.share:.0%}", Text(interval))
+        table.add_row(Text(one_line(one.choice)), bar, f"{one.share:.0%}", Text(interval))
     if len(found.choices) > len(rows):
         table.caption = Text(f"{len(found.choices) - len(rows)} more with --all")
         table.caption_justify = "left"

@@ -22,6 +22,7 @@ from optnas.errors import UsageError
 from optnas.front import front
 from optnas.runtime import FORMATS
 from optnas.study.reopen import Reopened, reopen
+from optnas.terminal import Terminal
 
 __all__ = ["add", "add_chosen", "chosen_trials"]
 
@@ -80,7 +81,7 @@ def _export(given: argparse.Namespace) -> int:
     if given.out.exists() and not given.out.is_dir():
         raise UsageError(f"--out: expected a folder, got the file {given.out}")
     reopened = reopen(given.study, given.storage, data_root=given.data_root)
-    progress = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    progress = Terminal(stderr=True, soft_wrap=True)
     try:
         models = [model_of(reopened, trial, progress.print) for trial in chosen_trials(given, reopened)]
         found = export_models(
@@ -93,7 +94,7 @@ def _export(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps([{**asdict(one), "loss": one.loss} for one in found], indent=2))
     else:
-        _print(Console(highlight=False, markup=False, soft_wrap=True), found, given.out)
+        _print(Terminal(soft_wrap=True), found, given.out)
     return 1 if any(one.file is None for one in found) else 0
 
 

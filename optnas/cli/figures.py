@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from optnas.cli.command import add_command, add_study
 from optnas.errors import UsageError
 from optnas.report import FIGURES, save_figures
 from optnas.study import find_study, open_storage
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 
@@ -36,7 +36,7 @@ def _figures(given: argparse.Namespace) -> int:
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, finding in shown.items():
         table.add_row(name, Text(finding))
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     console.print(table)
     console.print(f"\nwritten to {given.out}, each as {', '.join(formats)}", soft_wrap=True)
     return 0

@@ -26,6 +26,7 @@ from optnas.front import Network, front, objective_names
 from optnas.objective import ATTRIBUTE
 from optnas.report import save_choice, save_front
 from optnas.study import find_study, open_storage
+from optnas.terminal import Terminal, one_line
 from optnas.watch import front_table
 
 __all__ = ["add"]
@@ -73,19 +74,19 @@ def _front(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(_facts(study, members, sure, budget, fitness, given.knee), indent=2))
         return 0
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     if not members:
         within = f" within {', '.join(map(str, budget))}" if budget else ""
-        console.print(f"study {study.study_name}: no trained network{within}")
+        console.print(f"study {one_line(study.study_name)}: no trained network{within}")
         return 0
     _print_front(console, study, members, sure)
     if given.knee:
-        console.print(f"{knee(study, budget)}\n")
+        console.print(f"{one_line(knee(study, budget))}\n")
     if fitness is not None:
         _print_fitness(console, study, fitness, budget)
     for member in members:
         choices = " ".join(f"{name}={value}" for name, value in member.choices.items())
-        console.print(f"trial {member.trial}: {choices}", soft_wrap=True)
+        console.print(one_line(f"trial {member.trial}: {choices}"), soft_wrap=True)
     return 0
 
 
@@ -117,13 +118,13 @@ def _print_front(console: Console, study: Study, members: Sequence[Network], sur
     console.print(front_table(members, title, names, beside=beside))
     console.print()
     if sure is not None:
-        console.print(f"{sure}\n")
+        console.print(f"{one_line(sure)}\n")
 
 
 def _print_fitness(console: Console, study: Study, fitness: Fitness, budget: Sequence[Constraint]) -> None:
     table, words = fitness_table(study, fitness, budget)
     console.print(table)
-    console.print(f"\n{words}\n" if words else "")
+    console.print(f"\n{one_line(words)}\n" if words else "")
     lines = map_lines(fitness, weight_map(study, fitness, budget))
     if lines:
         console.print("\n".join(lines) + "\n")
@@ -131,26 +132,26 @@ def _print_fitness(console: Console, study: Study, fitness: Fitness, budget: Seq
 
 def _print_all(study: Study, on_front: set[int], as_json: bool) -> None:
     if as_json:
-        print(json.dumps([_trial(trial, study) for trial in study.get_trials(deepcopy=False)], indent=2))
+        print(json.dumps(plain([_trial(trial, study) for trial in study.get_trials(deepcopy=False)]), indent=2))
     else:
-        Console(highlight=False, markup=False).print(_all_trials(study, on_front))
+        Terminal().print(_all_trials(study, on_front))
 
 
 def _all_trials(study: Study, on_front: set[int]) -> Table:
     names = objective_names(study)
-    table = Table(title=Text(f"trials of {study.study_name}"), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(one_line(f"trials of {study.study_name}")), title_justify="left", box=None, pad_edge=False)
     table.add_column("trial", justify="right")
     table.add_column("")
     table.add_column("epochs", justify="right")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(Text(one_line(name)), justify="right")
     table.add_column("why", overflow="fold")
     for trial in study.get_trials(deepcopy=False):
         facts = _trial(trial, study)
         known = {**facts["costs"], **facts["values"]}
         values = [format_value(name, known[name]) if name in known else "-" for name in names]
         state = "front" if trial.number in on_front else facts["state"]
-        table.add_row(str(trial.number), state, str(len(facts["curve"])), *values, Text(facts["why"] or ""))
+        table.add_row(str(trial.number), state, str(len(facts["curve"])), *values, Text(one_line(facts["why"] or "")))
     return table
 
 

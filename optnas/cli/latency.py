@@ -8,7 +8,6 @@ import math
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from optnas.cli.command import add_command
@@ -17,6 +16,7 @@ from optnas.errors import UsageError
 from optnas.runtime import RUNTIMES, default_runtime
 from optnas.space import bind_space, load_space
 from optnas.study.latency_audit import LatencyAudit, audit_latency
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 
@@ -51,7 +51,7 @@ def _latency(given: argparse.Namespace) -> int:
         raise UsageError(f"--seconds: expected a finite number above 0, got {given.seconds}")
     shape = shape_of(given.input)
     build = bind_space(load_space(given.space), shape, given.classes)
-    with Console(stderr=True).status("") as status:
+    with Terminal(stderr=True).status("") as status:
         audit = audit_latency(
             build,
             shape,
@@ -95,7 +95,7 @@ def _number(value: float) -> float | None:
 
 
 def _print(audit: LatencyAudit, given: argparse.Namespace) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     console.print(
         f"{given.networks} random networks of {given.space} at {given.input}, {given.processes} processes\n",
         soft_wrap=True,

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from optnas.cli.command import Parser, add_command
 from optnas.cli.profile import shape_of
 from optnas.cost import LatencyTable, Prices, load_table
@@ -20,6 +18,7 @@ from optnas.cost.kept import KeptBlocks
 from optnas.errors import UsageError
 from optnas.runtime import default_runtime, make_runtime
 from optnas.space import bind_space, load_space
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 
@@ -61,7 +60,7 @@ def _build(given: argparse.Namespace) -> int:
     shape, runtime = shape_of(given.input), given.runtime or default_runtime()
     make_runtime(runtime)
     build = bind_space(load_space(given.space), shape, given.classes)
-    kept, said = KeptBlocks(out.with_name(f"{out.name}.partial")), Console(stderr=True, highlight=False, markup=False)
+    kept, said = KeptBlocks(out.with_name(f"{out.name}.partial")), Terminal(stderr=True)
     with said.status("") as status:
         progress = _Progress(partial(said.print, soft_wrap=True), status.update)
         table = build_table(
@@ -78,7 +77,7 @@ def _build(given: argparse.Namespace) -> int:
     table.save(out)
     kept.remove()
     _print(table)
-    Console(highlight=False, markup=False).print(f"\nnext:\n  {_next_command(table, given.out)}", soft_wrap=True)
+    Terminal().print(f"\nnext:\n  {_next_command(table, given.out)}", soft_wrap=True)
     return 0
 
 
@@ -132,7 +131,7 @@ def _show(given: argparse.Namespace) -> int:
 
 
 def _print(table: LatencyTable) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     kinds, error, total = (
         {block.kind for block in table.blocks.values()},
         table.error,

@@ -6,7 +6,6 @@ import argparse
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from optnas.cli.command import add_command, budget_of
@@ -14,6 +13,7 @@ from optnas.cost import USUAL, Constraint, Prices, Profile, format_cost, profile
 from optnas.errors import UsageError
 from optnas.runtime import default_runtime
 from optnas.space import bind_space, load_space
+from optnas.terminal import Terminal
 
 __all__ = ["add", "shape_of"]
 
@@ -50,7 +50,7 @@ def _profile(given: argparse.Namespace) -> int:
         raise UsageError("--runtime: expected --latency beside it")
     prices = Prices(given.runtime or default_runtime()) if given.latency else Prices()
     prices.fingerprint()  # refuses a runtime that is not there
-    with Console(stderr=True).status("") as status:
+    with Terminal(stderr=True).status("") as status:
 
         def on_sample(done: int) -> None:
             status.update(f"{done} of {given.samples} networks")
@@ -71,7 +71,7 @@ def _quantiles(found: Profile) -> dict[str, dict[str, float]]:
 
 
 def _print(found: Profile, given: argparse.Namespace, constraints: tuple[Constraint, ...]) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("cost")
     for column in ("min", "median", "max"):

@@ -7,11 +7,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-
 from optnas.cli.command import add_command, add_study
 from optnas.study import find_study, open_storage
 from optnas.study.audit import audit_study
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 
@@ -36,5 +35,5 @@ def _audit(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps({**asdict(account), "verdict": account.verdict}, indent=2))
     else:
-        Console(highlight=False).print(str(account))
+        Terminal().print(str(account))
     return 0

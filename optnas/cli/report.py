@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from optnas.cli.command import add_command, add_study
 from optnas.report.page.write import check_report, write_report
+from optnas.report.style import plain
 from optnas.study import find_study, open_storage
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 
@@ -26,14 +26,14 @@ def add(commands: Any) -> None:
 
 def _report(given: argparse.Namespace) -> int:
     study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
-    path = given.out or Path(f"{study.study_name.replace(os.sep, '_')}-report.html")
+    path = given.out or Path(f"{plain(study.study_name, 100).replace(os.sep, '_')}-report.html")
     check_report(path)
-    progress = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    progress = Terminal(stderr=True, soft_wrap=True)
     try:
         write_report(study, path, given.storage, say=progress.print)
     except KeyboardInterrupt:
         print("optnas: stopped; no report was written", file=sys.stderr)
         return 130
     size = path.stat().st_size
-    Console(highlight=False, markup=False, soft_wrap=True).print(f"report: {path} ({size / 1e6:.1f} MB)")
+    Terminal(soft_wrap=True).print(f"report: {path} ({size / 1e6:.1f} MB)")
     return 0

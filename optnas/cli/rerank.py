@@ -26,6 +26,7 @@ from optnas.front import front
 from optnas.objective import ERROR
 from optnas.report.deployed import save_deployed
 from optnas.study.reopen import Reopened, reopen
+from optnas.terminal import Terminal, one_line
 
 __all__ = ["add"]
 
@@ -64,7 +65,7 @@ def _rerank(given: argparse.Namespace) -> int:
     members = sorted(front(reopened.study), key=lambda member: member.error)[: given.networks]
     if not members:
         raise UsageError(f"study {reopened.study.study_name!r} has no trained network")
-    progress = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    progress = Terminal(stderr=True, soft_wrap=True)
     try:
         models = [model_of(reopened, member.trial, progress.print, weights="searched") for member in members]
         found = rerank(
@@ -77,7 +78,7 @@ def _rerank(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps([asdict(one) for one in found], indent=2))
     else:
-        _print_all(Console(highlight=False, markup=False, soft_wrap=True), found, reopened)
+        _print_all(Terminal(soft_wrap=True), found, reopened)
     return 0 if any(one.deployed for one in found) else 1
 
 
@@ -97,7 +98,9 @@ def _print_all(console: Console, found: Sequence[DeployedFront], reopened: Reope
 
 def _print(console: Console, found: DeployedFront, reopened: Reopened) -> None:
     title = f"{reopened.study.study_name} in {found.runtime}, {found.precision}: as searched, and in the file"
-    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(
+        title=Text(one_line(title)), title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold"
+    )
     columns = _columns(found, reopened)
     for head in ("trial", *columns):
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)

@@ -18,6 +18,7 @@ from optnas.cost import format_cost
 from optnas.deploy.retrain import Retrained, Retraining, choose_networks, retrain
 from optnas.errors import UsageError
 from optnas.study.reopen import Reopened, reopen
+from optnas.terminal import Terminal, one_line
 
 __all__ = ["add"]
 
@@ -69,7 +70,7 @@ def _retrain(given: argparse.Namespace) -> int:
     budget = budget_of(given.budget)
     reopened = reopen(given.study, given.storage, data_root=given.data_root)
     chosen = choose_networks(reopened, budget, given.networks, given.trial)
-    progress = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    progress = Terminal(stderr=True, soft_wrap=True)
     try:
         result = retrain(
             reopened,
@@ -88,7 +89,7 @@ def _retrain(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps({**asdict(result), "networks": [_plain(one) for one in result.networks]}, indent=2))
     else:
-        _print(Console(highlight=False, markup=False, soft_wrap=True), reopened, result)
+        _print(Terminal(soft_wrap=True), reopened, result)
     return 0 if any(one.errors for one in result.networks) else 1
 
 
@@ -100,7 +101,7 @@ def _plain(one: Retrained) -> dict[str, Any]:
 def _print(console: Console, reopened: Reopened, result: Retraining) -> None:
     costs = [name for name in reopened.settings.objectives if name != "error"]
     title = f"{reopened.study.study_name}, retrained for {result.settings['epochs']} epochs"
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=Text(one_line(title)), title_justify="left", box=None, pad_edge=False, header_style="bold")
     for head in ("trial", *costs, "in the search", "validation error", "n", "test error"):
         table.add_column(head, justify="right")
     table.add_column("")

@@ -14,16 +14,16 @@ from math import floor, log10
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from optnas.cli.command import STORAGE, add_command, refuse
 from optnas.cost import COSTS
 from optnas.front import Network
 from optnas.report import save_front
+from optnas.report.style import plain
 from optnas.result import search
 from optnas.study import is_trained, shown_storage
 from optnas.study.audit import audit_study
 from optnas.study.settings import Settings, explanations
+from optnas.terminal import Terminal
 from optnas.watch import Watch, front_table
 
 __all__ = ["add"]
@@ -69,7 +69,7 @@ def _search(given: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("optnas: stopped; the same command goes on", file=sys.stderr)
         return 130
-    study, console = result.study, Console(highlight=False, markup=False)
+    study, console = result.study, Terminal()
     members = result.front
     if result.stopped and not members:
         return refuse(f"{result.stopped}; what was trained is kept")
@@ -81,7 +81,7 @@ def _search(given: argparse.Namespace) -> int:
     account = audit_study(study)
     if account.pruned + account.audited:
         console.print(f"\n{account}", soft_wrap=True)
-    picture = Path(f"{study.study_name.replace(os.sep, '_')}-front.png")
+    picture = Path(f"{plain(study.study_name, 100).replace(os.sep, '_')}-front.png")
     save_front(study, picture)
     console.print(f"\npicture: {picture}\nstudy:   {shown_storage(result.settings.storage)}\n\nnext:")
     for command in _next_commands(result.settings, members, sum(map(is_trained, study.trials))):

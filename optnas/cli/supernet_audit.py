@@ -7,13 +7,13 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from optnas.cli.command import add_command, add_study
 from optnas.cost import format_cost
 from optnas.study.search import supernet_audit
 from optnas.supernet import SupernetAudit
+from optnas.terminal import Terminal
 from optnas.watch import Watch
 
 __all__ = ["add"]
@@ -37,7 +37,7 @@ def _audit(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps({**asdict(audit), "trusted": audit.trusted, "sentence": str(audit)}, indent=2))
         return 0
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     console.print(_table(audit))
     console.print(str(audit), soft_wrap=True)
     return 0

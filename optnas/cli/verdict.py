@@ -10,12 +10,12 @@ from typing import Any
 
 from optuna import Study
 from optuna.trial import BaseTrial, TrialState
-from rich.console import Console
 
 from optnas.cli.command import add_command, add_study
 from optnas.errors import UsageError
 from optnas.study import attribute, find_study, open_storage
 from optnas.study.known_space import known_space
+from optnas.terminal import Terminal, one_line
 from optnas.verdict import judge_study
 
 __all__ = ["add"]
@@ -40,7 +40,7 @@ def _verdict(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps({**asdict(verdict), "sentence": str(verdict)}, indent=2))
     else:
-        Console(highlight=False, markup=False, soft_wrap=True).print(str(verdict))
+        Terminal(soft_wrap=True).print(one_line(verdict))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from math import floor, log10
+from math import floor, isfinite, log10
 
 from optnas.errors import UsageError
 
@@ -34,12 +34,15 @@ def check_cost(name: str, where: str) -> None:
 
 
 def format_cost(name: str, value: float) -> str:
-    """A cost in three figures with its unit, prefixes in powers of 1000: "1.23 M", "412 kB", "1.31 ms".
+    """A cost in three figures with its unit, prefixes in powers of 1000: "1.23 M", "412 kB", "1.31 ms";
+    "inf" and "nan" stay what they are.
 
     Raises:
         UsageError: `name` is not in `COSTS`.
     """
     check_cost(name, "format_cost")
+    if not isfinite(value):
+        return str(value)
     if name in _FRACTIONS:
         return f"{_three_figures(value)} {_FRACTIONS[name]}"
     power = 0

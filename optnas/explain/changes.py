@@ -96,10 +96,8 @@ def advise(foresight: Foresight, trial: int | None = None, budget: Sequence[Cons
     """
     for constraint in budget:
         if constraint.cost not in foresight.costs:
-            raise UsageError(
-                f"budget {constraint}: expected a cost that can be counted or estimated here, one of "
-                f"{', '.join(foresight.costs) or 'none'}"
-            )
+            choice = f"one of {', '.join(foresight.costs)}" if foresight.costs else "but there is none"
+            raise UsageError(f"budget {constraint}: expected a cost that can be counted or estimated here, {choice}")
     trained = foresight.trained
     row = _row(foresight, trial, budget)
     network = trained.networks[row]
@@ -207,13 +205,14 @@ class _Advisor:
         return None if change.learned is None else sign * change.learned.mean
 
     def _rise(self, change: Change) -> float:
-        """The greatest relative rise of a cost that is an objective; of any that is counted if none is."""
+        """The greatest relative rise of a cost that is an objective; of any if none is; 0 without costs."""
         names = [name for name in self._foresight.trained.known if name in self._foresight.costs]
         before = self._foresight.expected([self._network])
-        return max(
+        rises = (
             (change.costs[name] / before[name][0] - 1 if before[name][0] else change.costs[name])
             for name in names or self._foresight.costs
         )
+        return max(rises, default=0.0)
 
     def _changes(self, tried: Sequence[tuple[Step, Choices]]) -> list[Change]:
         foresight, own = self._foresight, self._network

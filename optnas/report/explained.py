@@ -104,9 +104,8 @@ def draw_price_list(explanation: Explanation, axes: Axes, cost: str | None = Non
         axes.xaxis.set_major_formatter(lambda value, position: rise(name, value).replace(".00 ", " ") if value else "0")
     axes.set_ylabel(f"expected change of {learned}{' (points)' if explanation.learned == ERROR else ''}")
     dress(axes)
-    moved = (
-        f"{len(told) or 'None'} of {len(prices)} single changes {'moves' if len(told) < 2 else 'move'} the {learned}"
-    )
+    which = f"{len(told)} of {counted(len(prices), 'single change')}" if told else f"No single change of {len(prices)}"
+    moved = f"{which} {'moves' if len(told) < 2 else 'move'} the {learned}"
     note = (
         f"study {plain(explanation.study)}: {counted(explanation.trained, 'network')} trained; ± 1 standard deviation"
     )

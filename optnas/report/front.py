@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence
+from math import inf, isfinite
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from optnas.front import objective_names
 from optnas.objective import ERROR
 from optnas.report.picture import save_picture
 from optnas.report.style import COLOURS, CROWDED, MARKERS, counted, dress, headline, nothing, plain
-from optnas.report.units import amount, better, cost_axis, sign
+from optnas.report.units import amount, better, cost_axis, short_label, sign
 
 __all__ = ["draw_front", "places", "save_front", "scatter"]
 
@@ -26,13 +26,16 @@ __all__ = ["draw_front", "places", "save_front", "scatter"]
 _MARKS = {"front": (42, 6), "beaten": (20, 3), "infeasible": (26, 5), "pruned": (22, 4)}
 #: The lines of the front after a quarter and a half of the trainings.
 _EARLIER = (":", "--")
+#: Of fewer trained networks all are drawn at their place.
+_FEW = 5
 
 
 def draw_front(study: Study, axes: Axes) -> None:
     """Draw the trained networks of a study, error against its first cost, and how far its front had come on the way.
 
     Networks on the front, beaten, beyond a constraint and pruned are told apart; a pruned one stands at its last error.
-    Those that were refused before training have a known cost and no error: they are ticks on the upper edge. Fainter
+    Those that were refused before training have a known cost and no error: they are ticks on the upper edge, where
+    networks also are whose error is so much worse that it would press all others to the ground. Fainter
     steps are the front after a quarter and a half of the trainings. With more than two objectives the front is that
     of all of them, seen from one side, without steps; with one the other axis is a known cost, or else the trial.
 
@@ -43,29 +46,33 @@ def draw_front(study: Study, axes: Axes) -> None:
     names, trials = objective_names(study), read_trials(study)
     x, y = _sides(names, trials)
     points = {state: places(trials, state, x, y) for state in _MARKS}
-    # What is known of its cost alone.
+    # What is known of its cost alone, and what lies beyond the frame.
     edge = {state: [_value(t, x) for t in trials if t.state == state and y not in t.known] for state in COLOURS}
-    edge = {state: [px for px in edge[state] if isfinite(px)] for state in ("refused", "pruned")}
+    edge = {state: [px for px in edge[state] if isfinite(px)] for state in (*_MARKS, "refused")}
+    roof = _roof(points, sign(study, y))
+    for state, found in points.items():
+        beyond = sign(study, y) * found[:, 1] > roof
+        points[state], edge[state] = found[~beyond], [*edge[state], *found[beyond, 0]]
     if not any(map(len, points.values())) and not any(edge.values()):
         nothing(axes, "no trained network yet")
         return
-    for state, found in points.items():
-        scatter(axes, found, state, f"{state} ({len(found)})")
     for state, costs in edge.items():
+        found = points.get(state, np.empty((0, 2)))
+        label = f"{state} ({len(found) + len(costs)})"
+        scatter(axes, found, state, label)
         if costs:
-            axes.scatter(
-                costs, [1.0] * len(costs), s=40, c=COLOURS[state], marker="|", linewidths=1.1, clip_on=False,
-                transform=axes.get_xaxis_transform(), label=f"{state} ({len(costs)})",
-            )  # fmt: skip
+            _scatter_edge(axes, costs, state, "" if len(found) else label, top=sign(study, y) > 0)
     drawn = np.concatenate(list(points.values()))
-    cost_axis(axes.xaxis, x, [*drawn[:, 0], *edge["refused"], *edge["pruned"]], better(study, x))
+    cost_axis(axes.xaxis, x, [*drawn[:, 0], *(cost for costs in edge.values() for cost in costs)], better(study, x))
     cost_axis(axes.yaxis, y, drawn[:, 1], better(study, y))
     if len(names) == 2:
         _draw_steps(study, axes, (x, y))
     dress(axes)
     trained = sum(trial.trained for trial in trials)
-    side = f", seen from one side of {len(names)} objectives" if len(names) > 2 else ""
-    note = f"study {plain(study.study_name)}: {counted(trained, 'network')} trained{side}"
+    note = f"study {plain(study.study_name)}: {counted(trained, 'network')} trained"
+    note += f", seen from one side of {len(names)} objectives" if len(names) > 2 else ""
+    beyond_frame = sum(map(len, edge.values())) - len(edge["refused"])
+    note += f"; {beyond_frame} of worse {short_label(y)} on the edge" if beyond_frame else ""
     headline(axes, _finding(study, points["front"], x, y, trained), note)
 
 
@@ -95,6 +102,34 @@ def scatter(axes: Axes, points: NDArray[np.float64], state: str, label: str = ""
         linewidths=1.0 if state == "pruned" else 0.0, alpha=0.6 if state == "beaten" or crowd else 0.9, zorder=order,
         rasterized=crowd, label=label or None,
     )  # fmt: skip
+
+
+def _roof(points: Mapping[str, NDArray[np.float64]], turn: int) -> float:
+    """The loss up to which networks are drawn at their place: a few useless ones would press all others to the ground.
+
+    The front always shows whole, and of the others those up to two and a half times as far from the best as three
+    quarters of the trained ones are.
+
+    Args:
+        points: (n, 2) places by state.
+        turn: 1 where smaller is better, else -1.
+    """
+    ended = np.sort(turn * np.concatenate([points["front"], points["beaten"]])[:, 1])
+    if len(ended) < _FEW:
+        return inf
+    far = ended[0] + 2.5 * (np.quantile(ended, 0.75) - ended[0])
+    return float(max(far, *(turn * points["front"][:, 1])))
+
+
+def _scatter_edge(axes: Axes, costs: Sequence[float], state: str, label: str, top: bool) -> None:
+    """Mark costs on the edge of what is worse."""
+    area, order = _MARKS.get(state, (40, 4))
+    axes.scatter(
+        costs, [1.0 if top else 0.0] * len(costs), s=area, c=COLOURS[state], marker=MARKERS[state], linewidths=1.1,
+        clip_on=False, transform=axes.get_xaxis_transform(), zorder=order, label=label or None,
+    )  # fmt: skip
+    axes.update_datalim([(cost, 0.0) for cost in costs], updatey=False)
+    axes.autoscale_view()
 
 
 def _value(trial: TrialFacts, name: str) -> float:

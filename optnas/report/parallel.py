@@ -14,7 +14,7 @@ from optuna import Study
 from optnas.facts.options import ABSENT, distances, levels, option_shares
 from optnas.facts.trials import TrialFacts, read_trials
 from optnas.front import front, objective_names
-from optnas.report.style import COLOURS, INK, MUTED, counted, headline, nothing, plain, ramp, thinned
+from optnas.report.style import COLOURS, INK, MUTED, PAPER, counted, headline, nothing, plain, ramp, thinned
 from optnas.report.units import amount, is_logarithmic, measures, short_label
 
 __all__ = ["Coordinate", "coordinates", "draw_parallel"]
@@ -132,6 +132,7 @@ def _draw_axes(axes: Axes, across: Sequence[Coordinate]) -> None:
             axes.annotate(
                 word, (place, above), (3, 1), textcoords="offset points", fontsize=7.5, color=INK, zorder=5,
                 parse_math=False, annotation_clip=False,
+                bbox={"boxstyle": "square,pad=0.05", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8},
             )  # fmt: skip
     axes.set(xlim=(-0.1, len(across) - 0.4), ylim=(-0.02, 1.06))
     names = [plain(one.name if one.room else short_label(one.name), 40) for one in across]

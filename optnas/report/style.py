@@ -22,6 +22,7 @@ __all__ = [
     "MARKERS",
     "MUTED",
     "PALETTE",
+    "PAPER",
     "counted",
     "dress",
     "headline",
@@ -37,6 +38,8 @@ __all__ = [
 INK, MUTED = "#1c1e21", "#6b7077"
 """Of text, axes and grid, and of what is drawn in plain ink. A page in dark mode puts its own colours in their place,
 so nothing that is to keep its colour may have these."""
+PAPER = "#fdfdfe"
+"""Behind words that lie over lines; a page puts its own in its place too."""
 
 #: Okabe and Ito (2008): told apart by the colour-blind. Their yellow is too pale for lines on white, and their black
 #: would vanish in dark mode.
@@ -227,5 +230,12 @@ def _width(axes: Axes) -> float:
 
 
 def _wrapped(text: str, width: float, size: float) -> str:
+    """In as few lines as fit, which are about equally long: no unit stands alone in the last."""
     letters = max(24, int(width / (_LETTER * size)))
-    return "\n".join(textwrap.wrap(text, letters, break_on_hyphens=False))
+    lines = textwrap.wrap(text, letters, break_on_hyphens=False)
+    for narrower in range(letters - 1, letters // 2, -1):
+        closer = textwrap.wrap(text, narrower, break_on_hyphens=False)
+        if len(closer) > len(lines):
+            break
+        lines = closer
+    return "\n".join(lines)

@@ -19,7 +19,7 @@ from optnas.front import objective_names
 from optnas.objective import ERROR
 from optnas.report.front import draw_front
 from optnas.report.picture import write_picture
-from optnas.report.style import INK, MUTED, PALETTE, dress, headline, nothing, plain
+from optnas.report.style import INK, MUTED, PALETTE, PAPER, dress, headline, nothing, plain
 
 __all__ = ["draw_weights", "save_choice"]
 
@@ -69,14 +69,16 @@ def save_choice(study: Study, weights: WeightMap, fitness: Fitness, path: Path) 
     y = ERROR if ERROR in names else names[0]
     x = next((name for name in names if name != y), None)
     largest = sorted(zip(weights.regions, _colours(weights), strict=True), key=lambda one: -one[0].share)
-    for region, colour in largest[: _NAMED if x else 0]:
-        values = region.network.values
-        if x is not None:
-            left.scatter(values[x], values[y], s=130, facecolors="none", edgecolors=colour, linewidths=2, zorder=7)
-            left.annotate(
-                f"trial {region.network.trial}", (values[x], values[y]), (8, 8), textcoords="offset points",
-                fontsize=8.5, color=INK, zorder=8,
-            )  # fmt: skip
+    named = [(region.network, colour) for region, colour in largest[:_NAMED] if x is not None]
+    # Neighbours on the front are named above and below it in turn, so that close ones stay readable.
+    for place, (network, colour) in enumerate(sorted(named, key=lambda one: one[0].values[x or y])):
+        at, side = (network.values[x or y], network.values[y]), -1 if place % 2 else 1
+        left.scatter(*at, s=130, facecolors="none", edgecolors=colour, linewidths=2, zorder=7)
+        left.annotate(
+            f"trial {network.trial}", at, (8, 8 * side), textcoords="offset points", fontsize=8.5, color=INK,
+            zorder=8, va="bottom" if side > 0 else "top",
+            bbox={"boxstyle": "square,pad=0.05", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8},
+        )  # fmt: skip
     draw_weights(weights, fitness, right)
     write_picture(figure, path)
 

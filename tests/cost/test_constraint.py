@@ -158,6 +158,8 @@ def test_cost_names_in_order():
         ("latency_ms", 9.999, "10.0 ms"),
         ("latency_ms", 1234.5, "1230 ms"),
         ("latency_ms", 0.0, "0.00 ms"),
+        ("macs", float("inf"), "inf"),
+        ("latency_ms", float("nan"), "nan"),
     ],
 )
 def test_format_cost(name, value, text):

@@ -3,6 +3,7 @@
 from itertools import product
 
 import additive
+import optuna
 import pytest
 
 from optnas.cost import parse_constraints
@@ -136,6 +137,18 @@ def test_which_network_is_asked_about(foresight):
     advice = advise(foresight, None, parse_constraints(["macs<=200"]))
     assert advice.trial == min(beyond, key=lambda one: one.values["macs"]).trial
     assert advise(foresight, None, parse_constraints(["macs<=10k"])).trial == members[0].trial
+
+
+def test_a_study_without_costs(monkeypatch):
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_int("depth", 1, 8) / 10 + trial.suggest_float("rate", 0, 0.01), 40)
+    nothing_known = Foresight(read_trained(study), None)
+    worst = max(study.trials, key=lambda trial: trial.value)
+    advice = advise(nothing_known, worst.number)
+    assert set(advice.most.changed) == {"depth"}
+    assert advice.bargain == advice.most
+    with pytest.raises(UsageError, match="counted or estimated here, but there is none"):
+        advise(nothing_known, worst.number, parse_constraints(["macs<=1"]))
 
 
 def test_bad_input(foresight):

@@ -173,7 +173,7 @@ def test_other_studies_give_an_answer_or_a_sentence() -> None:
         answered.add(name)
         assert all(0 <= one.probability <= 1 for one in found.networks)
         assert str(found)
-    assert answered == {"equal", "three", "four", "bare"}
+    assert answered == {"equal", "three", "four", "bare", "upward"}
     assert all(sentence.startswith("certainty: expected ") for sentence in sentences)
     with pytest.raises(UsageError, match="expected draws from 1 and a finite std above 0, got 0 and None"):
         certainty(large(20), draws=0)

@@ -73,6 +73,34 @@ def test_every_kind_of_trial_has_its_place():
     assert points_of(axes, "refused") == [[950, 1]]  # on the upper edge, by its cost alone
 
 
+def test_useless_networks_do_not_press_the_others_to_the_ground():
+    study = new_study()
+    for index, error in enumerate((0.10, 0.11, 0.12, 0.13, 0.14, 0.9)):
+        add(study, (error, 100.0 - index if index < 5 else 200.0), curve=[error], costs={"macs": 100.0})
+    for error in (0.15, 0.8):
+        add(study, state=optuna.trial.TrialState.PRUNED, curve=[error], costs={"macs": 50.0 + error}, fingerprint="p")
+    axes = draw(study)
+    assert axes.get_ylim()[1] < 0.25
+    # All five of the front, one pruned near them, the other and the one at chance level on the upper edge.
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[:3] == ["front (5)", "beaten (1)", "pruned (2)"]
+    assert points_of(axes, "beaten") == [[200, 1]]
+    assert points_of(axes, "pruned") == [[50.15, 0.15]]
+    assert any(c.get_offsets().tolist() == [[50.8, 1]] for c in axes.collections)
+    assert axes.get_xlim()[0] < 50
+    assert axes.get_xlim()[1] > 200
+    assert any("2 of worse error on the edge" in text.get_text() for text in axes.texts)
+
+
+def test_of_what_is_to_be_maximised_the_worst_lie_on_the_lower_edge():
+    study = new_study(("accuracy", "macs"), ["maximize", "minimize"])
+    for index, accuracy in enumerate((0.90, 0.89, 0.88, 0.87, 0.86, 0.1)):
+        add(study, (accuracy, 100.0 - index if index < 5 else 200.0))
+    axes = draw(study)
+    assert points_of(axes, "beaten") == [[200, 0]]
+    assert axes.get_ylim()[0] > 0.7
+
+
 def steps_of(axes):
     return {line.get_label(): line for line in axes.lines}
 

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from optnas.report.style import INK, MUTED
+from optnas.report.style import INK, MUTED, PAPER
 
 __all__ = ["inline_figure"]
 
@@ -40,6 +40,6 @@ def inline_figure(
     for pattern in (_SIZE, _HEIGHT):
         text = pattern.sub(r"\1", text, count=1)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for ink, replacement in ((INK, "currentColor"), (MUTED, "var(--muted)")):
+    for ink, replacement in ((INK, "currentColor"), (MUTED, "var(--muted)"), (PAPER, "var(--paper)")):
         text = text.replace(ink, replacement)
     return Markup(_FONT.sub("inherit", text))

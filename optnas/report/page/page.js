@@ -135,7 +135,7 @@ function showBest(one) {
 // ---- the front
 const chart = document.getElementById("chart"), tip = document.getElementById("tip");
 let axis = data.axes[0], picked = null;
-const HEIGHT = 430, EDGE = { left: 62, right: 16, top: 16, bottom: 46 };
+const HEIGHT = 430, EDGE = { left: 74, right: 16, top: 16, bottom: 46 };
 function scaleOf(values, logarithmic, from, to, pad = 0.04) {
   const turn = logarithmic ? Math.log10 : (value) => value;
   let low = turn(Math.min(...values)), high = turn(Math.max(...values));

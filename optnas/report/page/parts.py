@@ -71,8 +71,11 @@ def _front(reading: Reading) -> Part:
     names = objective_names(reading.study)
     title = f"The front: {len(reading.members)} networks" if len(reading.members) != 1 else "The front: one network"
     if reading.members:
-        first = reading.members[0]
-        title += f", from {' at '.join(format_value(name, first.values[name]) for name in names)}"
+        ends = dict.fromkeys(
+            " at ".join(format_value(name, member.values[name]) for name in names)
+            for member in (reading.members[0], reading.members[-1])
+        )
+        title += f", {'from ' if len(ends) > 1 else ''}{' to '.join(ends)}"
     return Part("front", "Front", title)
 
 
