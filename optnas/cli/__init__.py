@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from optnas.cli import (
+    archive,
     bench,
     dashboard,
     draw,
@@ -51,6 +52,7 @@ _COMMANDS = (
     prune_audit,
     supernet_audit,
     verdict,
+    archive,
     bench,
 )
 
