@@ -20,6 +20,7 @@ from optnas.cli import (
     front,
     latency,
     latency_table,
+    merge,
     profile,
     prune_audit,
     report,
@@ -53,6 +54,7 @@ _COMMANDS = (
     supernet_audit,
     verdict,
     archive,
+    merge,
     bench,
 )
 

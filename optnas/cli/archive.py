@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import optuna
 from rich.console import Console
 
 from optnas.cli.command import STORAGE, add_command, add_study
@@ -52,6 +53,7 @@ def _restore(given: argparse.Namespace) -> int:
         raise UsageError("restore: expected a storage that stays, got memory")
     if given.name == "":
         raise UsageError("restore: expected a name after --as, got nothing")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     made = restore_study(given.archive, open_storage(given.storage), given.storage, given.name)
     where = "" if given.storage == STORAGE else f" --storage {shlex.quote(shown_storage(given.storage))}"
     console = Console(highlight=False, markup=False, soft_wrap=True)
