@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 
 from optnas.errors import UsageError
 from optnas.front import front
 from optnas.keeping.beside import kept_in
+from optnas.keeping.draft import appearing, check_target, let_go
 from optnas.keeping.record import StudyRecord, read_record, write_record
 from optnas.keeping.snapshot import snapshot
 from optnas.keeping.unite import Part, United, check_same, unite
@@ -68,7 +68,7 @@ def as_address(text: str) -> str:
 def merge(sources: Sequence[str], into: Path, studies: Sequence[str] = ()) -> list[Merged]:
     """Make one SQLite file of several storages, which stay as they are; searches may run in them.
 
-    The file appears when it is whole: one that is killed leaves a folder `FILE.merging-*` and nothing else.
+    The file appears when it is whole: one that is killed leaves a folder `FILE.draft-*` and nothing else.
 
     Args:
         sources: Addresses, or names of SQLite files. Of studies in several of them the first one's trials come first
@@ -84,7 +84,7 @@ def merge(sources: Sequence[str], into: Path, studies: Sequence[str] = ()) -> li
         raise UsageError("merge: expected at least two storages")
     if "memory" in sources:
         raise UsageError("merge: expected storages that are kept, got memory")
-    _check_target(into)
+    check_target(into, "merge --into")
     with ExitStack() as stack:
         opened = [stack.enter_context(_open(source)) for source in _named_apart(sources)]
         records = [source.records() for source in opened]
@@ -95,14 +95,14 @@ def merge(sources: Sequence[str], into: Path, studies: Sequence[str] = ()) -> li
             parts = [Part(opened[place].origin, records[place][name]) for place in places]
             check_same(parts)
             united[name] = _alone(parts[0]) if len(parts) == 1 else unite(parts), places, dropped
-        with _appearing(into) as draft:
+        with appearing(into) as draft:
             address = f"{_SQLITE}{draft}"
             storage = open_storage(address)
             merged = [
                 _write(name, one, [opened[place] for place in places], dropped, storage, address)
                 for name, (one, places, dropped) in united.items()
             ]
-            _close(storage)
+            let_go(storage)
     return merged
 
 
@@ -220,38 +220,4 @@ def _open(named: tuple[str, str]) -> Iterator[_Source]:
         try:
             yield _Source(origin, address, storage)
         finally:
-            _close(storage)
-
-
-def _check_target(into: Path) -> None:
-    if into.is_dir():
-        raise UsageError(f"merge --into {into}: expected a file, got a folder")
-    for path in (into, *_beside(into)):
-        if path.exists():
-            raise UsageError(f"merge --into {into}: expected a file that does not exist, and {path} does")
-    if not into.parent.is_dir():
-        raise UsageError(f"merge --into {into}: expected a folder that exists, got {into.parent}")
-
-
-def _beside(path: Path) -> list[Path]:
-    return [path.with_name(path.name + ending) for ending in ("-weights", "-wal", "-shm")]
-
-
-@contextmanager
-def _appearing(into: Path) -> Iterator[Path]:
-    """A place to write a storage with its folder of weights, which take the place of `into` at the end."""
-    with tempfile.TemporaryDirectory(prefix=f"{into.name}.merging-", dir=into.parent) as folder:
-        draft = Path(folder) / into.name
-        yield draft
-        _check_target(into)  # somebody else may have come first
-        weights = draft.with_name(f"{draft.name}-weights")
-        if weights.exists():
-            weights.replace(into.with_name(weights.name))
-        draft.replace(into)  # last: who finds it, finds all of it
-
-
-def _close(storage: BaseStorage) -> None:
-    """Let go of a file; the last one to do so brings the log into it."""
-    if isinstance(storage, RDBStorage):
-        storage.remove_session()
-        storage.engine.dispose()
+            let_go(storage)

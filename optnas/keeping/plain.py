@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optnas.errors import UsageError, first_line
-from optnas.keeping.record import Note, StudyRecord
+from optnas.keeping.record import Note, StudyRecord, make_trial
 
 __all__ = ["FORMAT", "plain_study", "plain_trial", "record_from"]
 
@@ -139,9 +139,12 @@ def _trial(plain: Any, number: int, objectives: int, where: str) -> FrozenTrial:
         f"{where}: expected {objectives} values or none",
     )
     try:
-        trial = create_trial(
-            # Which fields a state demands is checked where the trial is added to a study.
-            state=TrialState.RUNNING,
+        return make_trial(
+            number,
+            known[fields["state"]],
+            None if values is None else [float(value) for value in values],
+            _local(fields["datetime_start"]),
+            _local(fields["datetime_complete"]),
             params=fields["params"],
             distributions={name: _distribution(one) for name, one in fields["distributions"].items()},
             user_attrs=fields["user_attrs"],
@@ -149,15 +152,8 @@ def _trial(plain: Any, number: int, objectives: int, where: str) -> FrozenTrial:
             intermediate_values={int(step): float(value) for step, value in fields["intermediate_values"]},
             constraints={name: float(value) for name, value in fields["constraints"].items()},
         )
-        trial.datetime_start = _local(fields["datetime_start"])
-        trial.datetime_complete = _local(fields["datetime_complete"])
-        trial.number = number
-        trial.state = known[fields["state"]]
-        trial.values = None if values is None else [float(value) for value in values]
-        trial._validate()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{where}: is no trial of Optuna: {first_line(error)}") from None
-    return trial
 
 
 def _notes(plain: Any, trials: int, where: str) -> dict[int | None, Note]:

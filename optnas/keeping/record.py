@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -13,18 +14,27 @@ from optuna import Study
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE
 from optnas.report.dashboard.attributes import NOTE, OURS, Attributes, note_key
 from optnas.study import study_names
 
-__all__ = ["Note", "StudyRecord", "read_record", "write_record"]
+__all__ = [
+    "METRIC_NAMES",
+    "Note",
+    "StudyRecord",
+    "make_trial",
+    "notes_in",
+    "own_attributes",
+    "read_record",
+    "write_record",
+]
 
 _DASHBOARD = "dashboard:"
 #: Where Optuna keeps the objectives' names, which have functions of their own.
-_METRIC_NAMES = "study:metric_names"
+METRIC_NAMES = "study:metric_names"
 #: A genetic sampler of Optuna keeps here which trials it bred from, by numbers of the storage; it finds them again.
 _PARENTS = ":parent:"
 #: Written last: a study that lacks it is not gone on with, see `optnas.study.open_study`.
@@ -63,23 +73,65 @@ def read_record(study: Study) -> StudyRecord:
     """A study as it is now; its trials are not copied and must not be changed."""
     trials = study.get_trials(deepcopy=False)
     attributes = study._storage.get_study_system_attrs(study._study_id)
-    kept = {
-        key: value
-        for key, value in attributes.items()
-        if not key.startswith(_DASHBOARD) and key != _METRIC_NAMES and _PARENTS not in key
-    }
-    keys: dict[int | None, str] = {None: NOTE}
-    keys |= {trial.number: note_key(trial._trial_id) for trial in trials}
-    notes = {number: _note(attributes, key) for number, key in keys.items() if f"{key}_ver" in attributes}
     return StudyRecord(
         study.study_name,
         [direction.name.lower() for direction in study.directions],
         study.metric_names,
         study.user_attrs,
-        kept,
+        own_attributes(attributes),
         trials,
-        {number: note for number, note in notes.items() if note.version != OURS},
+        notes_in(attributes, {trial.number: trial._trial_id for trial in trials}),
     )
+
+
+def own_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the system attributes of a study those that a record has: see `StudyRecord.system_attrs`."""
+    return {
+        key: value
+        for key, value in attributes.items()
+        if not key.startswith(_DASHBOARD) and key != METRIC_NAMES and _PARENTS not in key
+    }
+
+
+def notes_in(attributes: Mapping[str, Any], ids: Mapping[int, int]) -> dict[int | None, Note]:
+    """The notes of people in the system attributes of a study.
+
+    Args:
+        attributes: See above.
+        ids: By number of each trial, what the storage calls it.
+    """
+    keys: dict[int | None, str] = {None: NOTE, **{number: note_key(one) for number, one in ids.items()}}
+    notes = {number: _note(attributes, key) for number, key in keys.items() if f"{key}_ver" in attributes}
+    return {number: note for number, note in notes.items() if note.version != OURS}
+
+
+def make_trial(
+    number: int,
+    state: TrialState,
+    values: Sequence[float] | None,
+    started: datetime | None,
+    ended: datetime | None,
+    **fields: Any,
+) -> FrozenTrial:
+    """A trial of any state, number and time.
+
+    Args:
+        number: Its own.
+        state: Its own.
+        values: One for each objective; None for none.
+        started: In the time of this place, without saying so, as Optuna has it.
+        ended: In the same way.
+        fields: Other arguments of `optuna.trial.create_trial`.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: If they contradict each other.
+    """
+    trial = create_trial(state=TrialState.RUNNING, **fields)  # which demands nothing yet
+    trial.number, trial.state = number, state
+    trial.values = None if values is None else list(values)
+    trial.datetime_start, trial.datetime_complete = started, ended
+    trial._validate()
+    return trial
 
 
 def write_record(record: StudyRecord, storage: BaseStorage, name: str | None = None) -> Study:

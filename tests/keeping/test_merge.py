@@ -137,7 +137,7 @@ def test_one_that_is_killed_leaves_no_file_that_looks_whole(tmp_path):
         "import os, signal\n"
         "from pathlib import Path\n"
         "from optnas.keeping import merge\n"
-        "merge._close = lambda storage: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "merge.let_go = lambda storage: os.kill(os.getpid(), signal.SIGKILL)\n"
         "merge.merge(['A.db', 'B.db'], Path('C.db'))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env={**os.environ}, capture_output=True)
