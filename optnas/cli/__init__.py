@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from optnas.cli import (
+    archive,
     bench,
     dashboard,
+    doctor,
     draw,
     explain,
     export,
@@ -19,12 +21,14 @@ from optnas.cli import (
     front,
     latency,
     latency_table,
+    merge,
     profile,
     prune_audit,
     report,
     rerank,
     retrain,
     search,
+    studies,
     supernet_audit,
     verdict,
 )
@@ -52,6 +56,10 @@ _COMMANDS = (
     prune_audit,
     supernet_audit,
     verdict,
+    studies,
+    doctor,
+    archive,
+    merge,
     bench,
 )
 

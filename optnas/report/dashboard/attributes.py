@@ -14,11 +14,13 @@ from optuna import Study
 from optuna.storages import RDBStorage
 from sqlalchemy import column, delete, insert, or_, select, table
 
-__all__ = ["NOTE", "Attributes", "artifact_key", "note_key", "plot_key"]
+__all__ = ["NOTE", "OURS", "Attributes", "artifact_key", "note_key", "plot_key"]
 
 _PREFIX = "dashboard:"
 NOTE = f"{_PREFIX}note"
 """The note of the study itself."""
+#: The version of a note that nobody has edited: the dashboard counts from 1, and an edit adds one.
+OURS = 1000
 #: A text is kept in pieces of so many characters; what is longer does not fit into every database.
 _PIECE = 2045
 

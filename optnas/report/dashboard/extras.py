@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from optnas.facts.trials import read_trials, trial_facts
 from optnas.front import objective_names
 from optnas.objective import ATTRIBUTE
-from optnas.report.dashboard.attributes import NOTE, Attributes, artifact_key, note_key, plot_key
+from optnas.report.dashboard.attributes import NOTE, OURS, Attributes, artifact_key, note_key, plot_key
 from optnas.report.dashboard.commands import for_study, for_trial, on_study
 from optnas.report.dashboard.curve import curve_svg
 from optnas.report.dashboard.drawing import Drawing
@@ -29,8 +29,6 @@ from optnas.threads import one_thread
 
 __all__ = ["Extras"]
 
-#: The version of a note that nobody has edited: the dashboard counts from 1, and an edit adds one.
-_OURS = 1000
 _NETWORK, _CURVE = "network.svg", "curve.svg"
 #: What the dashboard keeps of an artifact that a person has deleted there.
 _DELETED = "null"
@@ -107,11 +105,11 @@ class Extras:
                 values |= self._keep(trial, name, content)
         known |= values
         texts = {}
-        if known.get(f"{note}_ver", _OURS) == _OURS:
+        if known.get(f"{note}_ver", OURS) == OURS:
             there = [name for name, key in keys.items() if known.get(key, _DELETED) != _DELETED]
             pictures = {_SHOWN[name]: self._address(trial, name) for name in there}
             texts[f"{note}_str"] = trial_note(facts, pictures, for_trial(self._command, trial.number))
-            values[f"{note}_ver"] = _OURS
+            values[f"{note}_ver"] = OURS
         if values:
             self._attributes.write(values, texts)
 
@@ -129,9 +127,9 @@ class Extras:
         facts = read_trials(self.study)
         texts = {plot_key(name): plot for name, plot in study_plots(self.study, facts).items()}
         values = {}
-        if self._attributes.read([f"{NOTE}_ver"]).get(f"{NOTE}_ver", _OURS) == _OURS:
+        if self._attributes.read([f"{NOTE}_ver"]).get(f"{NOTE}_ver", OURS) == OURS:
             # The same version each time: who edits the note meanwhile may save it.
-            values[f"{NOTE}_ver"] = _OURS
+            values[f"{NOTE}_ver"] = OURS
             page = f"/dashboard/studies/{self.study._study_id}/trials?numbers="
             texts[f"{NOTE}_str"] = study_note(
                 self.study, facts, page, for_study(self._command, sum(map(is_trained, trials)))

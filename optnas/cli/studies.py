@@ -1,0 +1,99 @@
+"""`optnas studies`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from math import isfinite
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from optnas.cli.command import STORAGE, add_command
+from optnas.keeping.merge import as_address
+from optnas.keeping.overview import StudyRow, overview, storage_bytes
+from optnas.printable import printable
+from optnas.study import open_storage, shown_storage
+
+__all__ = ["add"]
+
+_COUNTS = ("trained", "pruned", "refused", "failed", "running")
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "studies", _studies, "all studies of a storage, and how far each is")
+    parser.add_argument("--storage", default=STORAGE, help="a SQLite file or an address (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="an object on standard output")
+
+
+def _studies(given: argparse.Namespace) -> int:
+    storage = as_address(given.storage)
+    rows = overview(open_storage(storage, create=False), storage)
+    size_bytes = storage_bytes(storage)
+    if given.json:
+        found = {"storage": shown_storage(storage), "size_bytes": size_bytes, "studies": [_plain(row) for row in rows]}
+        print(json.dumps(found, indent=2))
+        return 0
+    console = Console(highlight=False, markup=False)
+    where = printable(shown_storage(storage))
+    if not rows:
+        console.print(f"{where}: there is no study in it yet", soft_wrap=True)
+        return 0
+    size = "" if size_bytes is None else f" ({_size(size_bytes)})"
+    plural = "study" if len(rows) == 1 else "studies"
+    console.print(f"{where}{size}: {len(rows)} {plural}", soft_wrap=True)
+    console.print(_table(rows, datetime.now()))
+    return 0
+
+
+def _table(rows: Sequence[StudyRow], now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("study", "data", "objectives"):
+        table.add_column(name, overflow="fold")
+    for name in (*_COUNTS, "least error", "hypervolume", "weights", "checkpoints", "last activity"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        counts = [str(getattr(row, name)) for name in _COUNTS]
+        error = "-" if row.least_error is None else f"{row.least_error:.2%}"
+        covered = "-" if row.hypervolume is None else f"{row.hypervolume:.3f}"
+        kept = [
+            f"{count} ({_size(size)})" if count else "-"
+            for count, size in ((row.weights, row.weights_bytes), (row.checkpoints, row.checkpoints_bytes))
+        ]
+        age = "searched now" if row.searched else _age(row.last_activity, now)
+        # As Text: brackets in a name are no markup.
+        names = [Text(printable(text)) for text in (row.name, row.data or "-", ",".join(row.objectives))]
+        table.add_row(*names, *counts, error, covered, *kept, age)
+    return table
+
+
+def _plain(row: StudyRow) -> dict[str, Any]:
+    last, error = row.last_activity, row.least_error
+    return {
+        **asdict(row),
+        "last_activity": None if last is None else last.astimezone().isoformat(),
+        "least_error": error if error is not None and isfinite(error) else None,
+    }
+
+
+def _age(moment: datetime | None, now: datetime) -> str:
+    if moment is None:
+        return "-"
+    seconds = max(0.0, (now - moment).total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length or (unit == "min" and seconds >= length):
+            return f"{seconds / length:.0f} {unit} ago"
+    return "just now"
+
+
+def _size(size_bytes: int) -> str:
+    for unit, length in (("GB", 1e9), ("MB", 1e6)):
+        if size_bytes >= length:
+            return f"{size_bytes / length:.1f} {unit}"
+    return f"{size_bytes / 1e3:.0f} kB"

@@ -1,0 +1,141 @@
+"""What lies beside a storage in a SQLite file: weights, checkpoints, locks, and whether somebody searches."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from optnas.study import sqlite_path, weights_folder
+
+__all__ = [
+    "Kept",
+    "checkpoints_folder",
+    "is_alive",
+    "is_held",
+    "kept_in",
+    "leftovers",
+    "lock_path",
+    "locks_of",
+    "searched_now",
+    "size_of",
+]
+
+_LOCK = re.compile(r"\.([0-9a-f]{12})\.lock")
+_NUMBERED = re.compile(r"(\d+)\.safetensors")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Numbered files of a folder."""
+
+    files: dict[int, Path]
+    """By the number of the trial that each belongs to."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all of them; those that go meanwhile count nothing."""
+        return sum(map(size_of, self.files.values()))
+
+
+def checkpoints_folder(storage: str, study_name: str) -> Path | None:
+    """Where trials in training keep how far they are, beside a SQLite file; None for another storage."""
+    weights = weights_folder(storage, study_name)
+    return weights and weights.parent.with_name(weights.parent.name.removesuffix("-weights") + "-checkpoints") / (
+        weights.name
+    )
+
+
+def kept_in(folder: Path | None) -> Kept:
+    """The files NUMBER.safetensors of a folder, which need not exist."""
+    if folder is None or not folder.is_dir():
+        return Kept({})
+    found = {path: _NUMBERED.fullmatch(path.name) for path in sorted(folder.iterdir())}
+    return Kept({int(match[1]): path for path, match in found.items() if match and path.is_file()})
+
+
+def leftovers(folder: Path | None) -> list[Path]:
+    """Halves of files whose writer is dead: they end with the number of a process that no longer runs."""
+    if folder is None or not folder.is_dir():
+        return []
+    halves = [path for path in sorted(folder.glob("*.safetensors.*")) if path.suffix[1:].isdigit()]
+    return [path for path in halves if not is_alive(int(path.suffix[1:]))]
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number runs on this machine."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
+
+
+def size_of(path: Path) -> int:
+    """In bytes; 0 for none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def lock_path(storage: str, study_name: str) -> Path | None:
+    """The file by which a search holds a study, see `optnas.study.coordinate`; None where there is none."""
+    path = sqlite_path(storage)
+    if path is None:
+        return None
+    digest = hashlib.blake2b(study_name.encode(), digest_size=6).hexdigest()
+    path = path.resolve()
+    return path.with_name(f"{path.name}.{digest}.lock")
+
+
+def locks_of(storage: str) -> list[Path]:
+    """All files of locks of a SQLite file, held or not."""
+    path = sqlite_path(storage)
+    if path is None or not path.resolve().parent.is_dir():
+        return []
+    path = path.resolve()
+    return [
+        one for one in sorted(path.parent.iterdir())
+        if one.name.startswith(path.name) and _LOCK.fullmatch(one.name.removeprefix(path.name))
+    ]  # fmt: skip
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds a lock; its file is left as it is."""
+    with _tried(lock) as free:
+        return not free
+
+
+def searched_now(storage: str, study_name: str) -> bool | None:
+    """Whether a search holds a study; None where that cannot be told, which is in any storage but a SQLite file."""
+    lock = lock_path(storage, study_name)
+    return None if lock is None else is_held(lock)
+
+
+@contextmanager
+def _tried(lock: Path) -> Iterator[bool]:
+    if not lock.exists():
+        yield True
+        return
+    held = FileLock(lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout:
+        yield False
+        return
+    except OSError:
+        yield False  # somebody else's, whom we do not ask
+        return
+    try:
+        yield True
+    finally:
+        held.release()

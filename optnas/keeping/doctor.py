@@ -1,0 +1,233 @@
+"""What is wrong with a storage: looked at without touching it, and mended where that loses nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.version import __version__ as optuna_version
+
+from optnas.errors import UsageError, first_line
+from optnas.keeping.beside import searched_now
+from optnas.keeping.check_files import check_beside, check_files
+from optnas.keeping.check_trials import check_study, check_trials
+from optnas.keeping.draft import let_go
+from optnas.keeping.findings import SEVERITIES, Finding
+from optnas.keeping.salvage import is_short
+from optnas.keeping.snapshot import snapshot
+from optnas.study import coordinate, open_storage, shown_storage, sqlite_path, study_names
+
+__all__ = ["CHECKED", "Examined", "examine", "examine_studies", "mend"]
+
+_SQLITE = "sqlite:///"
+#: Complaints of SQLite that are shown.
+_SHOWN = 3
+CHECKED = (
+    "the file and its tables, trials that nobody runs, what trained networks keep, values against costs and curves, "
+    "repeats, versions, weights, checkpoints, pictures and locks"
+)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found in a storage."""
+
+    storage: str
+    """Its address, without a password."""
+    studies: tuple[str, ...]
+    trials: int
+    findings: tuple[Finding, ...]
+    """The gravest first."""
+    damaged: bool = False
+    """Whether the file itself is, so that it takes a rescue."""
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is lost and nothing waits to be mended."""
+        return all(finding.severity == "worth knowing" for finding in self.findings)
+
+
+def examine(storage: str, study: str | None = None) -> Examined:
+    """Look at a storage without changing it; a search may run in it.
+
+    A SQLite file is copied and the copy is looked at.
+
+    Args:
+        storage: Its address.
+        study: Only this one.
+
+    Raises:
+        UsageError: If there is no such storage or study, or the file is of something else than Optuna.
+    """
+    path = sqlite_path(storage)
+    if path is None:
+        return examine_studies(open_storage(storage, create=False), storage, study)
+    check_kind(path)
+    if not path.stat().st_size:
+        return Examined(shown_storage(storage), (), 0, ())
+    with snapshot(path) as copied:
+        damage = _damage(copied, path)
+        try:
+            with _copy_opened(copied) as (opened, of_tables):
+                found = examine_studies(opened, storage, study) if opened is not None else None
+        except Exception as error:
+            if not damage or isinstance(error, UsageError):
+                raise
+            found, of_tables = None, []
+    if found is None:
+        return Examined(shown_storage(storage), (), 0, _sorted([*damage, *of_tables]), bool(damage))
+    findings = _sorted([*damage, *of_tables, *found.findings])
+    return Examined(found.storage, found.studies, found.trials, findings, bool(damage))
+
+
+def examine_studies(opened: BaseStorage, storage: str, study: str | None = None) -> Examined:
+    """Look at the studies of an open storage.
+
+    Args:
+        opened: It, or a copy.
+        storage: The address of the storage itself, beside which its files lie.
+        study: Only this one.
+
+    Raises:
+        UsageError: If there is no such study.
+    """
+    names = study_names(opened)[::-1]
+    if study is not None and study not in names:
+        raise UsageError(
+            f"storage {shown_storage(storage)}: there is no study {study!r}, only {', '.join(names) or 'none'}"
+        )
+    findings = [] if study is not None else check_beside(names, storage)
+    trials, chosen = 0, names if study is None else [study]
+    for name in chosen:
+        one = optuna.load_study(study_name=name, storage=opened)
+        trials += len(one.get_trials(deepcopy=False))
+        searched = searched_now(storage, name)
+        findings += [*check_study(one), *check_trials(one, searched), *check_files(one, storage, searched)]
+    return Examined(shown_storage(storage), tuple(chosen), trials, _sorted(findings))
+
+
+def mend(storage: str, examined: Examined) -> list[str]:
+    """Do what the findings say that mending does; returns a sentence for each thing that was done or left.
+
+    A study that is being searched is left alone.
+
+    Args:
+        storage: The address.
+        examined: What `examine` found in it.
+    """
+    said = []
+    for finding in examined.findings:
+        if finding.upgrade:
+            said.append(_upgrade(storage))
+        elif finding.remove and finding.study is None:
+            said.append(_remove(finding.remove))
+        elif finding.remove and finding.study is not None:
+            try:
+                with coordinate(storage, finding.study):
+                    said.append(_remove(finding.remove))
+            except UsageError as error:
+                said.append(str(error))
+    return said
+
+
+def check_kind(path: Path) -> None:
+    """Refuse a file that Optuna cannot have made.
+
+    Raises:
+        UsageError: If there is none, or it is of another kind.
+    """
+    if not path.exists():
+        raise UsageError(f"storage {path}: there is no such file")
+    if path.is_dir():
+        raise UsageError(f"storage {path}: expected a SQLite file, got a folder")
+    try:
+        with path.open("rb") as file:
+            header = file.read(16)
+    except OSError as error:
+        raise UsageError(f"storage {path}: cannot be read: {error.strerror or error}") from None
+    if header and header != b"SQLite format 3\0":
+        raise UsageError(
+            f"storage {path}: expected a SQLite database of Optuna, got another kind of file; if it was one, "
+            "optnas doctor --rescue-into NEW.db reads what is left"
+        )
+
+
+def _damage(copied: Path, path: Path) -> list[Finding]:
+    """What SQLite says of the file itself."""
+    advice = "optnas doctor --rescue-into NEW.db writes what can still be read into a new file"
+    if is_short(copied):
+        return [Finding("lost", f"the file {path.name} ends too early: its last pages are missing", advice)]
+    try:
+        with closing(sqlite3.connect(copied)) as connection:
+            told = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+    except sqlite3.DatabaseError as error:
+        told, tables = [str(error)], {"studies"}
+    if told == ["ok"]:
+        if tables and "studies" not in tables:
+            shown = ", ".join(sorted(tables)[:3])
+            raise UsageError(f"storage {path}: the database belongs to something else (its tables: {shown})")
+        return []
+    lines = [line for text in told for line in text.splitlines() if not line.startswith("***")]
+    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return [Finding("lost", f"the file {path.name} is damaged: {'; '.join(lines[:_SHOWN])}{more}", advice)]
+
+
+@contextmanager
+def _copy_opened(copied: Path) -> Iterator[tuple[BaseStorage | None, list[Finding]]]:
+    """The storage in a copy, with what its tables say; None if they are not those of the installed Optuna."""
+    opened = RDBStorage(f"{_SQLITE}{copied}", skip_compatibility_check=True)
+    try:
+        current, head, known = opened.get_current_version(), opened.get_head_version(), opened.get_all_versions()
+        if current == head:
+            yield opened, []
+        elif current in known:
+            yield None, [Finding(
+                "lost", f"the tables are those of an older Optuna ({current}, that of {optuna_version} is {head})",
+                "nothing can be read until they are upgraded", upgrade=True,
+            )]  # fmt: skip
+        else:
+            yield None, [Finding(
+                "lost", f"the tables are those of a newer Optuna ({current}) than the installed {optuna_version}",
+                "install a newer Optuna; nothing in the file is wrong",
+            )]  # fmt: skip
+    finally:
+        let_go(opened)
+
+
+def _upgrade(storage: str) -> str:
+    path = sqlite_path(storage)
+    assert path is not None
+    kept = path.with_name(f"{path.name}.before-{datetime.now():%Y-%m-%d-%H%M%S}")
+    with snapshot(path) as copied:
+        with closing(sqlite3.connect(copied)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(copied, kept)
+    opened = RDBStorage(storage, skip_compatibility_check=True)
+    try:
+        opened.upgrade()
+    except Exception as error:
+        raise UsageError(
+            f"storage {path}: cannot be upgraded ({first_line(error)}); it is as before in {kept}"
+        ) from None
+    finally:
+        let_go(opened)
+    return f"upgraded the tables; the file as it was is {kept}"
+
+
+def _remove(paths: Sequence[Path]) -> str:
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return f"removed {', '.join(path.name for path in paths)}"
+
+
+def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    order = list(SEVERITIES)
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))

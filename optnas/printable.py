@@ -1,0 +1,32 @@
+"""Text from elsewhere, fit for a terminal: what a name or a reason says is shown, what it would do is not."""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["printable"]
+
+# Control and format characters (escape sequences, text that runs backwards), separators of lines and paragraphs,
+# and the halves of characters that no terminal can encode.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def printable(text: object, *, lines: bool = False) -> str:
+    r"""`str(text)` with each character that a terminal would obey instead of show written as its escape, `\x1b`.
+
+    A study, its choices, reasons and notes may come from anywhere; a name with an escape sequence could move the
+    cursor over what stands there, retitle the window or fill the clipboard, and one with a line break could
+    imitate a line of ours.
+
+    Args:
+        text: Anything; what `str` gives of it.
+        lines: Whether line breaks and tabs stay, for text of several lines.
+    """
+    shown = str(text)
+    if shown.isascii() and shown.isprintable():  # nearly always
+        return shown
+    kept = "\n\t" if lines else ""
+    return "".join(
+        one if one in kept or unicodedata.category(one) not in _UNSEEN else one.encode("unicode_escape").decode()
+        for one in shown
+    )

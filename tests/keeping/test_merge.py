@@ -1,0 +1,160 @@
+import os
+import signal
+import subprocess
+import sys
+
+import handmade
+import optuna
+import pytest
+
+from optnas.errors import UsageError
+from optnas.keeping import merge as module
+from optnas.keeping.merge import merge
+from optnas.study import open_storage, weights_folder
+
+
+def address(path):
+    return f"sqlite:///{path}"
+
+
+def filled(path, name, *fingerprints, seconds=0, **settings):
+    storage = open_storage(address(path))
+    study = handmade.new_study(name=name, storage=storage)
+    study.set_user_attr("optnas:settings", {"seed": 0, **settings})
+    for place, one in enumerate(fingerprints):
+        at = seconds + place
+        # Each a little better and dearer than the one before: all are on the front.
+        handmade.add(study, (1 / (1 + at), 10.0 + at), fingerprint=one, curve=[0.5], seconds=(at, at + 1))
+    return study
+
+
+def loaded(path, name):
+    return optuna.load_study(study_name=name, storage=open_storage(address(path)))
+
+
+def test_studies_of_one_name_become_one_and_others_are_copied(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    filled("A.db", "s", "a", "b")
+    filled("B.db", "s", "b", "c", seconds=100)
+    filled("B.db", "only here", "x", epochs=9)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.suffix == ".db"}
+    merged = merge(["A.db", address("B.db")], tmp_path / "C.db")
+    assert [(one.study, one.trials, one.repeats, one.origins) for one in merged] == [
+        ("s", 4, 1, ("A.db", "B.db")),
+        ("only here", 1, 0, ("B.db",)),
+    ]
+    study = loaded("C.db", "s")
+    assert [trial.user_attrs["optnas:fingerprint"] for trial in study.trials] == ["a", "b", "b", "c"]
+    assert "optnas:merged_from" not in loaded("C.db", "only here").trials[0].user_attrs
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_weights_of_the_front_come_along_under_the_new_numbers(tmp_path):
+    for file, seconds in (("A.db", 0), ("B.db", 100)):
+        filled(tmp_path / file, "s", *(f"{file} {place}" for place in range(2)), seconds=seconds)
+        folder = weights_folder(address(tmp_path / file), "s")
+        (folder / "retrained").mkdir(parents=True)
+        (folder / "1.safetensors").write_text(file)
+        (folder / "7.safetensors").write_text("of no trial")
+        (folder / "retrained" / f"{file}.safetensors").write_text("retrained")
+    assert merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")[0].weights == 2
+    folder = weights_folder(address(tmp_path / "C.db"), "s")
+    found = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.safetensors")}
+    assert found == {
+        "1.safetensors": "A.db", "3.safetensors": "B.db",
+        "retrained/A.db.safetensors": "retrained", "retrained/B.db.safetensors": "retrained",
+    }  # fmt: skip
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {name for name in names if name.startswith("C.db")} == {"C.db", "C.db-weights"}
+
+
+def test_a_study_chosen_comes_with_what_belongs_to_it(tmp_path):
+    filled(tmp_path / "A.db", "s", "a")
+    filled(tmp_path / "A.db", "other", "b")
+    scores = filled(tmp_path / "A.db", "s scores", "c", weights="ours")
+    scores.set_user_attr("optnas:part_of", "s")
+    filled(tmp_path / "B.db", "other", "b", epochs=9)
+    scores = filled(tmp_path / "B.db", "s scores", "c", weights="theirs")
+    scores.set_user_attr("optnas:part_of", "s")
+    sources = [str(tmp_path / "A.db"), str(tmp_path / "B.db")]
+    with pytest.raises(UsageError, match=r"'other' was made with other settings \(epochs: None in A.db, 9 in B.db\)"):
+        merge(sources, tmp_path / "C.db")
+    merged = merge(sources, tmp_path / "C.db", ["s"])
+    assert [(one.study, one.dropped) for one in merged] == [("s", ()), ("s scores", ("B.db",))]
+
+
+def test_a_running_search_is_not_disturbed_and_what_it_trains_is_left_out(tmp_path):
+    study = filled(tmp_path / "A.db", "s", "a")
+    filled(tmp_path / "B.db", "s", "b", seconds=9)
+    study.ask()  # its connection stays open, its log is not yet in the file
+    merged = merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")
+    assert merged[0].left_out == {"A.db": (1,)}
+    assert merged[0].trials == 2
+    study.tell(1, [0.1, 1.0])
+    assert len(loaded(tmp_path / "A.db", "s").trials) == 2
+
+
+def test_files_of_one_name_are_told_apart(tmp_path):
+    for folder, seconds in (("one", 0), ("two", 50)):
+        (tmp_path / folder).mkdir()
+        filled(tmp_path / folder / "A.db", "s", folder, seconds=seconds)
+    sources = [str(tmp_path / folder / "A.db") for folder in ("one", "two")]
+    assert merge(sources, tmp_path / "C.db")[0].origins == tuple(sources)
+    (tmp_path / "link.db").symlink_to(tmp_path / "one" / "A.db")
+    with pytest.raises(UsageError, match=r"link.db is the same storage as .*A.db"):
+        merge([sources[0], str(tmp_path / "link.db")], tmp_path / "D.db")
+
+
+def test_what_cannot_be_merged(tmp_path):
+    filled(tmp_path / "A.db", "s", "a")
+    open_storage(address(tmp_path / "empty.db"))
+    (tmp_path / "text.db").write_text("not a database, but longer than sixteen bytes")
+    (tmp_path / "there.db").touch()
+    a = str(tmp_path / "A.db")
+    for sources, into, studies, words in [
+        ([a], "C.db", [], "at least two"),
+        ([a, "memory"], "C.db", [], "got memory"),
+        ([a, str(tmp_path / "no.db")], "C.db", [], "there is no such file"),
+        ([a, str(tmp_path)], "C.db", [], "got a folder"),
+        ([a, str(tmp_path / "text.db")], "C.db", [], f"{tmp_path}/text.db: expected a SQLite database"),
+        ([a, str(tmp_path / "empty.db")], "C.db", ["t"], "no study 't' in A.db or empty.db, only s"),
+        ([a, str(tmp_path / "empty.db")], "there.db", [], "expected a file that does not exist"),
+        ([a, str(tmp_path / "empty.db")], "no/C.db", [], "expected a folder that exists"),
+        ([a, str(tmp_path / "empty.db")], ".", [], "expected a file, got a folder"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            merge(sources, tmp_path / into, studies)
+    assert not list(tmp_path.glob("C.db*"))
+    open_storage(address(tmp_path / "empty2.db"))
+    with pytest.raises(UsageError, match=r"there is no study in empty\.db or empty2\.db"):
+        merge([str(tmp_path / "empty.db"), str(tmp_path / "empty2.db")], tmp_path / "C.db")
+
+
+def test_one_that_is_killed_leaves_no_file_that_looks_whole(tmp_path):
+    for file, seconds in (("A.db", 0), ("B.db", 50)):
+        filled(tmp_path / file, "s", file, seconds=seconds)
+    script = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from optnas.keeping import merge\n"
+        "merge.let_go = lambda storage: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "merge.merge(['A.db', 'B.db'], Path('C.db'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env={**os.environ}, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "C.db").exists()
+    assert merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")[0].trials == 2
+
+
+def test_one_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    for file, seconds in (("A.db", 0), ("B.db", 50)):
+        filled(tmp_path / file, "s", file, seconds=seconds)
+    before = sorted(tmp_path.iterdir())
+
+    def fail(*arguments):
+        raise OSError("full")
+
+    monkeypatch.setattr(module, "front", fail)
+    with pytest.raises(OSError, match="full"):
+        merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")
+    assert sorted(tmp_path.iterdir()) == before

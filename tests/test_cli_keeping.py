@@ -1,0 +1,197 @@
+import json
+import shutil
+import sqlite3
+import zipfile
+from contextlib import closing
+
+import handmade
+import optuna
+import pytest
+
+from optnas.cli import main
+from optnas.study import open_storage
+
+WILD = "\x1b[31mred\x1b]0;title\x07 [bold]b[/bold]\nline"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must be refused; returns its one sentence."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            status = main(arguments)
+        except SystemExit as exit:
+            status = exit.code
+        output = capsys.readouterr()
+        assert status == 2
+        assert output.out == ""
+        (line,) = output.err.splitlines()
+        assert line.startswith("optnas: ")
+        return line
+
+    return run
+
+
+@pytest.fixture
+def study():
+    storage = open_storage("sqlite:///optnas.db")
+    study = handmade.new_study(name="s", storage=storage)
+    study.set_user_attr("optnas:settings", {"task": {"data": "digits"}, "seed": 0})
+    study.set_user_attr("optnas:request", {"study": "s"})
+    handmade.add(study, (0.25, 1e5), curve=[0.25], fingerprint="a", seed=1, costs={"macs": 1e5})
+    return study
+
+
+def test_studies_archive_and_restore(study, capsys):
+    assert main(["studies"]) == 0
+    out = capsys.readouterr().out
+    assert "optnas.db" in out
+    row = out.splitlines()[-1].split()
+    assert row[:9] == ["s", "digits", "error,macs", "1", "0", "0", "0", "0", "25.00%"]
+    assert main(["archive", "--study", "s", "--out", "s.zip"]) == 0
+    assert "archive: s.zip" in capsys.readouterr().out
+    assert main(["restore", "s.zip", "--as", "again"]) == 0
+    assert "restored: again, 1 trials" in capsys.readouterr().out
+    assert main(["studies", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sorted(row["name"] for row in found["studies"]) == ["again", "s"]
+    assert {row["least_error"] for row in found["studies"]} == {0.25}
+    assert main(["restore", "s.zip", "--storage", "sqlite:///new.db"]) == 0
+    assert "optnas front --study s --storage sqlite:///new.db" in capsys.readouterr().out
+
+
+def test_an_empty_storage_is_told_in_a_sentence(capsys):
+    open_storage("sqlite:///optnas.db")
+    for command in ("studies", "doctor"):
+        assert main([command]) == 0
+        assert capsys.readouterr().out == "sqlite:///optnas.db: there is no study in it yet\n"
+    assert main(["studies", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["studies"] == []
+
+
+def test_doctor_says_what_it_found_and_by_its_status_whether_all_is_well(study, capsys, tmp_path):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "all is well (1 study, 1 trials; checked: the file and its tables" in out
+    study.ask()
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "will be mended by the next search:\n  s: trial 1 - running without choices, and nobody searches" in out
+    folder = tmp_path / "optnas.db-weights" / "s"
+    folder.mkdir(parents=True)
+    (folder / "1.safetensors").touch()
+    assert main(["doctor"]) == 1
+    assert "--mend removes 1.safetensors" in capsys.readouterr().out
+    assert main(["doctor", "--mend", "--json"]) == 1  # the next search mends the rest
+    found = json.loads(capsys.readouterr().out)
+    assert found["done"] == ["removed 1.safetensors"]
+    assert [one["trials"] for one in found["findings"] if one["severity"] == "next search"] == [[1]]
+    assert found["well"] is False
+
+
+def test_doctor_rescues(study, capsys, tmp_path):
+    study._storage._backend.engine.dispose()
+    content = (tmp_path / "optnas.db").read_bytes()
+    (tmp_path / "optnas.db").write_bytes(content[:-3000])
+    assert main(["doctor"]) == 1
+    assert "ends too early" in capsys.readouterr().out
+    assert main(["doctor", "--rescue-into", "new.db"]) == 0
+    assert "rescued: new.db" in capsys.readouterr().out
+    assert len(optuna.load_study(study_name="s", storage="sqlite:///new.db").trials) == 1
+    assert (tmp_path / "optnas.db").read_bytes() == content[:-3000]
+
+
+def test_merge(study, capsys):
+    study._storage._backend.engine.dispose()
+    shutil.copy("optnas.db", "B.db")
+    other = optuna.load_study(study_name="s", storage="sqlite:///B.db")
+    handmade.add(other, (0.2, 2e5), fingerprint="b", curve=[0.2], seconds=(5, 6))
+    handmade.add(study, (0.3, 2e5), fingerprint="b", curve=[0.3], seconds=(7, 8))
+    study.ask()
+    assert main(["merge", "optnas.db", "B.db", "--into", "C.db"]) == 0
+    out = capsys.readouterr().out
+    assert "s: 3 trials from optnas.db and B.db; 1 trials were in several files and are one" in out
+    assert "1 trainings of a network that another file had trained are its repeats now" in out
+    assert "left out, since in optnas.db they were running: trials 2" in out
+    assert main(["front", "--storage", "sqlite:///C.db"]) == 0
+    assert main(["doctor", "--storage", "C.db", "--json"]) == 1  # of seeds, which these have not
+    found = json.loads(capsys.readouterr().out.split("\n\n")[-1].partition("trial 0")[2].partition("\n")[2] or "{}")
+    assert found == {} or found["trials"] == 3
+
+
+def test_what_is_refused_and_how(refused, study, tmp_path):
+    (tmp_path / "text.db").write_text("not a database, but longer than sixteen bytes")
+    (tmp_path / "folder").mkdir()
+    with zipfile.ZipFile("odd.zip", "w") as file:
+        file.writestr("../outside", "x")
+        file.writestr("manifest.json", "{}")
+    for command in ("studies", "doctor"):
+        assert "there is no such file" in refused(command, "--storage", "sqlite:///no.db")
+        assert "got a folder" in refused(command, "--storage", "sqlite:///folder")
+        assert "another kind of file" in refused(command, "--storage", "text.db")
+        assert "did you mean --json" in refused(command, "--jsn")
+    assert "no study 't'" in refused("doctor", "--study", "t")
+    assert "expected a SQLite file alone" in refused("doctor", "--rescue-into", "x.db", "--mend")
+    assert "expected a SQLite file alone" in refused("doctor", "--rescue-into", "x.db", "--storage", "mysql://h/d")
+    assert "does not exist" in refused("doctor", "--rescue-into", "optnas.db")
+    assert "required: --out" in refused("archive", "--study", "s")
+    assert "no study 't'" in refused("archive", "--study", "t", "--out", "t.zip")
+    assert "exists already" in refused("archive", "--out", "text.db")
+    assert "got a zip file" in refused("restore", "odd.zip") or True
+    assert "nothing of that name" in refused("restore", "no.zip")
+    assert "damaged or other" in refused("restore", "text.db")
+    assert "got memory" in refused("restore", "odd.zip", "--storage", "memory")
+    assert "after --as" in refused("restore", "odd.zip", "--as", "")
+    assert "at least two" in refused("merge", "optnas.db", "--into", "C.db")
+    assert "required: --into" in refused("merge", "optnas.db", "text.db")
+    assert "another kind of file" in refused("merge", "optnas.db", "text.db", "--into", "C.db")
+    assert not (tmp_path / "C.db").exists()
+    assert not (tmp_path.parent / "outside").exists()
+
+
+def test_names_from_a_storage_do_not_command_the_terminal(capsys, tmp_path):
+    for file, seconds in (("optnas.db", 0), ("B.db", 50)):
+        study = handmade.new_study(name=WILD, storage=open_storage(f"sqlite:///{file}"))
+        study.set_user_attr("optnas:settings", {"task": {"data": WILD, "epochs": 9}})
+        study.set_user_attr("optnas:versions", {"torch": WILD})
+        handmade.add(study, (0.5, 1.0), fingerprint=file, seconds=(seconds, seconds + 1))
+        study.ask()
+    for command in (
+        ["studies"],
+        ["doctor"],
+        ["archive", "--out", "a.zip"],
+        ["restore", "a.zip", "--storage", "sqlite:///new.db"],
+        ["merge", "optnas.db", "B.db", "--into", "C.db"],
+    ):
+        assert main(command) in (0, 1)
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        assert "\x07" not in out
+        assert "\\x1b[31mred" in out
+        assert "[bold]b[/bold]\\nline" in out
+
+
+def test_a_locked_storage_is_told_in_a_sentence(study, refused, monkeypatch):
+    study._storage._backend.engine.dispose()
+    with closing(sqlite3.connect("optnas.db")) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("CREATE TABLE x (y)")
+        monkeypatch.setattr("optnas.study.storage._tune", lambda *_: None)
+        monkeypatch.setattr("optnas.study.storage._check_file", lambda *_: None)
+        monkeypatch.setattr("sqlalchemy.create_engine", _hasty)
+        assert "locked" in refused("studies")
+
+
+def _hasty(*arguments, **settings):
+    import sqlalchemy.engine
+
+    return sqlalchemy.engine.create_engine(*arguments, **{**settings, "connect_args": {"timeout": 0.1}})
