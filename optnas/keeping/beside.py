@@ -12,11 +12,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from optnas.study import sqlite_path, weights_folder
+from optnas.study import sqlite_path
 
 __all__ = [
     "Kept",
-    "checkpoints_folder",
     "is_alive",
     "is_held",
     "kept_in",
@@ -42,14 +41,6 @@ class Kept:
     def size_bytes(self) -> int:
         """Of all of them; those that go meanwhile count nothing."""
         return sum(map(size_of, self.files.values()))
-
-
-def checkpoints_folder(storage: str, study_name: str) -> Path | None:
-    """Where trials in training keep how far they are, beside a SQLite file; None for another storage."""
-    weights = weights_folder(storage, study_name)
-    return weights and weights.parent.with_name(weights.parent.name.removesuffix("-weights") + "-checkpoints") / (
-        weights.name
-    )
 
 
 def kept_in(folder: Path | None) -> Kept:

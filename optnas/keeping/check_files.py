@@ -9,11 +9,11 @@ from optuna import Study
 from optuna.trial import TrialState
 
 from optnas.front import front
-from optnas.keeping.beside import Kept, checkpoints_folder, is_alive, is_held, kept_in, leftovers, locks_of
+from optnas.keeping.beside import Kept, is_alive, is_held, kept_in, leftovers, locks_of
 from optnas.keeping.draft import drafts_of
 from optnas.keeping.findings import Finding
 from optnas.keeping.pictures import missing_pictures
-from optnas.study import artifacts_folder, sqlite_path, weights_folder
+from optnas.study import artifacts_folder, checkpoints_folder, sqlite_path, weights_folder
 
 __all__ = ["check_beside", "check_files"]
 

@@ -20,7 +20,7 @@ from optnas.keeping.snapshot import snapshot
 from optnas.keeping.unite import Part, United, check_same, unite
 from optnas.objective import ATTRIBUTE
 from optnas.study import open_storage, shown_storage, sqlite_path, weights_folder
-from optnas.study.coordinator import weights_path
+from optnas.study.files import weights_path
 
 __all__ = ["Merged", "as_address", "merge"]
 

@@ -14,9 +14,9 @@ from optuna.storages import BaseStorage
 
 from optnas.facts.trials import trial_facts
 from optnas.front import best, front, objective_names
-from optnas.keeping.beside import checkpoints_folder, kept_in, searched_now, size_of
+from optnas.keeping.beside import kept_in, searched_now, size_of
 from optnas.objective import ERROR
-from optnas.study import attribute, sqlite_path, study_names, weights_folder
+from optnas.study import attribute, checkpoints_folder, sqlite_path, study_names, weights_folder
 from optnas.study.search import hypervolume_so_far
 
 __all__ = ["StudyRow", "overview", "storage_bytes"]

@@ -22,7 +22,7 @@ from optnas.keeping.plain import record_from
 from optnas.keeping.record import StudyRecord, write_record
 from optnas.objective import ATTRIBUTE
 from optnas.study import artifacts_folder, study_names, weights_folder
-from optnas.study.coordinator import weights_path
+from optnas.study.files import weights_path
 from optnas.whole import whole_file
 
 __all__ = ["Contents", "Restored", "read_archive", "restore_study"]
