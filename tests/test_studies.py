@@ -33,6 +33,7 @@ TINY = {
     "front_certainty": ["--table", str(TABLE), "--cost", "pixel3_ms", "--trained", "20", "--fronts", "1"],
     "pricing_speed": ["--networks", "3", "--sizes", "28"],
     "overhead": ["--trials", "3"],
+    "executor_overhead": ["--jobs", "20", "--kills", "1"],
     "dashboard_overhead": ["--trials", "4", "--searches", "1", "--trainings", "2"],
     "suggestion_time": ["--finished", "4", "12", "--suggestions", "1"],
     "pruning_pays": [
