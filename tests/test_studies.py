@@ -35,6 +35,7 @@ TINY = {
     "overhead": ["--trials", "3"],
     "throughput": ["--trials", "5"],
     "checkpoint_overhead": ["--data", "digits", "--rounds", "1", "--epochs", "1", "--train-images", "200"],
+    "executor_overhead": ["--jobs", "20", "--kills", "1"],
     "dashboard_overhead": ["--trials", "4", "--searches", "1", "--trainings", "2"],
     "saturation": ["--trials", "12", "24", "--measured", "2"],
     "suggestion_time": ["--finished", "4", "12", "--suggestions", "1"],

@@ -11,6 +11,7 @@ from pathlib import Path
 from optuna.storages import BaseStorage, RDBStorage
 
 from optnas.errors import UsageError
+from optnas.study.write_behind import WriteBehindStorage
 
 __all__ = ["appearing", "check_target", "drafts_of", "let_go"]
 
@@ -70,6 +71,6 @@ def drafts_of(path: Path) -> dict[Path, int]:
 
 def let_go(storage: BaseStorage) -> None:
     """Close a file; the last one to do so brings the log into it."""
-    if isinstance(storage, RDBStorage):
+    if isinstance(storage, RDBStorage | WriteBehindStorage):
         storage.remove_session()
         storage.engine.dispose()

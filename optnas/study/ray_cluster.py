@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 import warnings
@@ -23,6 +24,7 @@ _LOOK_SECONDS = 0.25
 #: Nodes report what they have free about once a second: what they said so long ago may still count a job that ended.
 _LAG_SECONDS = 3.0
 _LEAST_STORE_BYTES = 100 * 10**6
+_PATIENCE_SECONDS = 10
 
 
 def import_ray() -> Any:
@@ -55,6 +57,7 @@ def connect(cpus: int, bytes_to_share: int) -> bool:
     if ray.is_initialized():
         return False
     address = os.environ.get(_ADDRESS)
+    _check_answers(address)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         with _undisturbed():
@@ -175,6 +178,25 @@ class Guard:
                         self._verdicts[job] = reason
                         del self._jobs[job]
                         kill_tree(pid)
+
+
+def _check_answers(address: str | None) -> None:
+    """Raises UsageError if nothing listens at an address: Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or "/" in host or not port.isdigit():
+        return  # such as "auto", which Ray looks up
+    from ray.util import get_node_ip_address
+
+    # A head that is told of no address listens on that of the network, and Ray looks for it there.
+    own: str = get_node_ip_address()  # type: ignore[no-untyped-call, unused-ignore]
+    hosts = [host, own] if host in ("127.0.0.1", "localhost") else [host]
+    for one in hosts:
+        try:
+            socket.create_connection((one, int(port)), timeout=_PATIENCE_SECONDS).close()
+            return
+        except (OSError, OverflowError) as error:
+            reason = error
+    raise UsageError(f"executor ray: expected a Ray cluster at {_ADDRESS} {address!r}: {first_line(reason)}")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO, Any
@@ -26,11 +27,14 @@ _TAIL_BYTES = 4096
 
 
 class CannotImport(ImportError):
-    """A worker does not know a module that a job comes from."""
+    """A worker does not know a module that a job needs. `packages` are its own, and those that import it."""
 
-    def __init__(self, module: str) -> None:
-        super().__init__(module)
-        self.module = module
+    def __init__(self, sentence: str, packages: frozenset[str]) -> None:
+        super().__init__(sentence, packages)
+        self.sentence, self.packages = sentence, packages
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class CannotStart(RuntimeError):
@@ -173,12 +177,11 @@ def delivered(send: Callable[[bytes], tuple[bool, Any]], function: Any, job: Any
             return outcome
         if not isinstance(outcome, CannotImport):
             raise outcome
-        top = outcome.module.partition(".")[0]
-        if top in sent:
+        if outcome.packages <= sent:
             raise outcome
-        sent.add(top)
+        sent |= outcome.packages
         for name, module in list(sys.modules.items()):
-            if name.partition(".")[0] == top:
+            if _package(name) in outcome.packages:
                 cloudpickle.register_pickle_by_value(module)
 
 
@@ -187,7 +190,14 @@ def loaded(message: bytes) -> Any:
     try:
         return cloudpickle.loads(message)
     except ModuleNotFoundError as error:
-        raise CannotImport(error.name or "") from None
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        importing = {frame.f_globals["__name__"] for frame in frames if frame.f_code.co_name == "<module>"}
+        packages = frozenset(_package(name) for name in {error.name or "", *importing} - {"__main__"})
+        raise CannotImport(str(error), packages) from None
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _listen(requests: IO[bytes], jobs: queue.SimpleQueue[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from optnas.cost import COSTS, Constraint, format_cost, parse_constraint, parse_constraints
+from optnas.cost import COSTS, Constraint, format_cost, parse_constraint, parse_constraints, parse_quantity
 from optnas.errors import UsageError
 
 
@@ -169,3 +169,10 @@ def test_format_cost(name, value, text):
 def test_format_cost_refuses_an_unknown_name():
     with pytest.raises(UsageError, match="did you mean macs"):
         format_cost("mac", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("4G", 4e9), ("1.1k", 1100), ("3e6", 3e6), (".5M", 5e5), ("7", 7), ("4GB", None), ("-1", None)]
+)
+def test_quantities(text, number):
+    assert parse_quantity(text) == number

@@ -250,7 +250,7 @@ def older(path):
     """A storage of Optuna's tables before the last change, as far as the number goes."""
     storage = open_storage(address(path))
     add(new(storage))
-    versions = storage.get_all_versions()
+    versions = storage.backend.get_all_versions()
     storage.engine.dispose()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (versions[1],))

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from optnas.errors import UsageError
+from optnas.study.limits import Limits
 from optnas.study.settings import Settings, explanations, settings_from
 
 
@@ -42,11 +43,38 @@ def test_unknown_settings_are_refused():
         ({"pruner": "medium"}, r"unknown pruner 'medium': expected .*; did you mean median\?"),
         ({"audit": 1.5}, "audit"),
         ({"constraints": ("params<=1", "params>=2")}, "params"),
+        ({"executor": "rays"}, r"unknown executor 'rays': expected processes or ray; did you mean ray\?"),
+        ({"executor": "ray", "workers": 0}, "executor ray: expected workers from 1, or none given, got workers 0"),
+        ({"memory_limit": "much"}, "memory_limit: expected bytes such as 4G or 800M, .* got 'much'"),
+        ({"memory_limit": "4M"}, "memory_limit: expected at least 500M, since torch itself .* got '4M'"),
+        ({"time_limit": "1"}, "time_limit: expected hours, minutes or seconds .* got '1'"),
+        ({"time_limit": "1m", "workers": 0}, "time_limit: expected workers to keep to it, got workers 0"),
+        ({"gpus_per_trial": 1.5}, "gpus_per_trial: expected a share .* got 1.5"),
+        ({"cpus_per_trial": 0}, "cpus_per_trial: expected a share .* got 0"),
     ],
 )
 def test_values_out_of_range_are_refused(given, message):
     with pytest.raises(UsageError, match=message):
         settings_from(given)
+
+
+def test_limits_of_a_trial_are_of_the_call_and_not_of_the_study():
+    given = {"memory_limit": "1.5G", "time_limit": "1h30m", "cpus_per_trial": 2.0}
+    settings = settings_from(given)
+    assert settings.limits == Limits(1_500_000_000, 5400)
+    again = settings_from({}, json.loads(json.dumps(settings.plain())))
+    assert not again.limits
+    assert again.cpus_per_trial == 1
+
+
+def test_workers_share_the_cores_and_gpus_of_this_machine(monkeypatch):
+    monkeypatch.setattr("optnas.study.settings.cores", lambda: 8)
+    monkeypatch.setattr("optnas.study.settings.visible_gpus", lambda: ("0", "1"))
+    assert Settings().processes == 8
+    assert Settings(cpus_per_trial=3).processes == 2
+    assert Settings(cpus_per_trial=16).processes == 1
+    assert Settings(gpus_per_trial=0.25).processes == 8
+    assert Settings(gpus_per_trial=0.25, workers=3).processes == 3
 
 
 def test_a_study_is_named_after_its_data(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from optnas.errors import UsageError
-from optnas.task import DataSettings, load_images, load_test
+from optnas.task import DataSettings, adopt_images, load_images, load_test
 from optnas.task.data import _moments
 from optnas.task.vision import import_torchvision
 
@@ -215,3 +215,13 @@ def test_the_real_fashion_mnist(shared_data):
     assert torch.bincount(test.y).tolist() == [1000] * 10
     assert images.mean == pytest.approx([0.2860], abs=5e-4)
     assert images.std == pytest.approx([0.3530], abs=5e-4)
+
+
+def test_images_that_were_adopted_are_taken_for_those_settings_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr("optnas.task.data._adopted", {})
+    nowhere = DataSettings(f"imagefolder:{tmp_path / 'nowhere'}")
+    images = load_images(DIGITS)
+    adopt_images(nowhere, images)
+    assert load_images(nowhere) is images
+    with pytest.raises(UsageError):
+        load_images(replace(nowhere, split_seed=1))
