@@ -86,7 +86,8 @@ def _front(given: argparse.Namespace) -> int:
         _print_fitness(console, study, fitness, budget)
     for member in members:
         choices = " ".join(f"{name}={value}" for name, value in member.choices.items())
-        console.print(one_line(f"trial {member.trial}: {choices}"), soft_wrap=True)
+        # A program reads lines, a person words that are whole.
+        console.print(one_line(f"trial {member.trial}: {choices}"), soft_wrap=not console.is_terminal)
     return 0
 
 

@@ -25,6 +25,8 @@ __all__ = ["draw_weights", "save_choice"]
 
 #: Rows of bars, the largest regions; and networks that are named in the front.
 _ROWS, _NAMED = 14, 8
+#: Width and height of a name of a trial in points.
+_NAME = (46.0, 13.0)
 #: A region is labelled from this share of the triangle on.
 _LABELLED = 0.03
 #: Where the corners of the triangle are, one for each term: left, right, above.
@@ -70,17 +72,36 @@ def save_choice(study: Study, weights: WeightMap, fitness: Fitness, path: Path) 
     x = next((name for name in names if name != y), None)
     largest = sorted(zip(weights.regions, _colours(weights), strict=True), key=lambda one: -one[0].share)
     named = [(region.network, colour) for region, colour in largest[:_NAMED] if x is not None]
-    # Neighbours on the front are named above and below it in turn, so that close ones stay readable.
-    for place, (network, colour) in enumerate(sorted(named, key=lambda one: one[0].values[x or y])):
-        at, side = (network.values[x or y], network.values[y]), -1 if place % 2 else 1
+    taken: list[tuple[float, float]] = []
+    for network, colour in named:
+        at = network.values[x or y], network.values[y]
         left.scatter(*at, s=130, facecolors="none", edgecolors=colour, linewidths=2, zorder=7)
+        dx, dy = _free_side(left, at, taken)
         left.annotate(
-            f"trial {network.trial}", at, (8, 8 * side), textcoords="offset points", fontsize=8.5, color=INK,
-            zorder=8, va="bottom" if side > 0 else "top",
+            f"trial {network.trial}", at, (dx, dy), textcoords="offset points", fontsize=8.5, color=INK, zorder=8,
+            va="center", ha="left" if dx > 0 else "right",
             bbox={"boxstyle": "square,pad=0.05", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8},
         )  # fmt: skip
     draw_weights(weights, fitness, right)
     write_picture(figure, path)
+
+
+def _free_side(axes: Axes, at: tuple[float, float], taken: list[tuple[float, float]]) -> tuple[float, float]:
+    """Where beside a point, in points (x, y), its name overlaps none of those that are `taken`, which it joins: right
+    of the point or, with x below 0, left."""
+    scale, width, height = 72 / axes.figure.dpi, *_NAME
+    x, y = (float(part) * scale for part in axes.transData.transform(at))
+    right = axes.bbox.x1 * scale
+    sides = [(dx, dy) for dy in (13.0, -13.0, 27.0, -27.0, 41.0) for dx in (8.0, -8.0)]
+    starts = [(x + (dx if dx > 0 else dx - width), y + dy) for dx, dy in sides]
+    free = [
+        place
+        for place, (begin, middle) in enumerate(starts)
+        if begin + width <= right and all(abs(begin - a) >= width or abs(middle - b) >= height for a, b in taken)
+    ]
+    place = next(iter(free), 0)
+    taken.append(starts[place])
+    return sides[place]
 
 
 def _draw_intervals(weights: WeightMap, fitness: Fitness, axes: Axes) -> None:
@@ -126,7 +147,10 @@ def _draw_triangle(weights: WeightMap, axes: Axes) -> None:
     axes.add_patch(Polygon(_CORNERS, fill=False, edgecolor=MUTED, linewidth=0.8))
     here = np.array(weights.given) @ _CORNERS
     axes.scatter(here[0], here[1], s=60, marker="*", c="white", edgecolors="black", zorder=5)
-    axes.annotate("yours", here, (7, 5), textcoords="offset points", fontsize=8.5, color="black", zorder=6)
+    axes.annotate(
+        "yours", here, (0, -7), textcoords="offset points", fontsize=8.5, color="black", zorder=6, ha="center",
+        va="top", bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
+    )  # fmt: skip
     for (x, y), term, down in zip(_CORNERS, weights.terms, (True, True, False), strict=True):
         axes.annotate(
             f"only {plain(term)}", (x, y), (0, -6 if down else 6), textcoords="offset points", ha="center",

@@ -21,6 +21,8 @@ Figure = dict[str, Any]
 
 #: Read on white and on black: the dashboard gives plots of others no colours of its dark mode.
 _INK, _GRID = "#7d838b", "rgba(125,131,139,0.25)"
+#: Of a line of the title: a plot is 560 pixels wide in a window of 1280.
+_LETTERS = 66
 #: Values that lie so many times apart are drawn on a logarithmic axis.
 _LOGARITHMIC = 4
 _SYMBOLS = {
@@ -39,7 +41,7 @@ def layout(title: str) -> Figure:
     shown = {"gridcolor": _GRID, "linecolor": _INK, "zeroline": False, "automargin": True}
     return {
         "title": {
-            "text": "<br>".join(textwrap.wrap(title, 80)), "font": {"size": 14},
+            "text": "<br>".join(textwrap.wrap(title, _LETTERS)), "font": {"size": 14},
             "x": 0.02, "xanchor": "left", "y": 0.96, "yanchor": "top",
         },
         "font": {"color": _INK, "size": 12},

@@ -29,6 +29,7 @@ from optnas.report.page.part import Drawn, Part, Reading, Table
 from optnas.report.pairs import draw_pairs
 from optnas.report.parallel import draw_parallel
 from optnas.report.timeline import draw_timeline
+from optnas.report.units import amount
 from optnas.study.audit import audit_study
 from optnas.verdict import judge_study
 
@@ -72,7 +73,7 @@ def _front(reading: Reading) -> Part:
     title = f"The front: {len(reading.members)} networks" if len(reading.members) != 1 else "The front: one network"
     if reading.members:
         ends = dict.fromkeys(
-            " at ".join(format_value(name, member.values[name]) for name in names)
+            " at ".join(amount(name, member.values[name]) for name in names)
             for member in (reading.members[0], reading.members[-1])
         )
         title += f", {'from ' if len(ends) > 1 else ''}{' to '.join(ends)}"
