@@ -59,7 +59,7 @@ def test_studies_archive_and_restore(study, capsys):
     assert main(["archive", "--study", "s", "--out", "s.zip"]) == 0
     assert "archive: s.zip" in capsys.readouterr().out
     assert main(["restore", "s.zip", "--as", "again"]) == 0
-    assert "restored: again, 1 trial," in capsys.readouterr().out
+    assert "restored: again, 1 trial\n" in capsys.readouterr().out
     assert main(["studies", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert sorted(row["name"] for row in found["studies"]) == ["again", "s"]
