@@ -16,6 +16,7 @@ from optnas.keeping.archive import archive_study
 from optnas.keeping.beside import searched_now
 from optnas.keeping.restore import restore_study
 from optnas.printable import printable
+from optnas.report.style import counted
 from optnas.study import find_study, open_storage, shown_storage
 
 __all__ = ["add"]
@@ -36,11 +37,11 @@ def add(commands: Any) -> None:
 def _archive(given: argparse.Namespace) -> int:
     study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
     made = archive_study(study, given.storage, given.out, pictures=given.pictures)
-    pictures = f", {made.pictures} pictures" if given.pictures else ""
+    pictures = f", {counted(made.pictures, 'picture')}" if given.pictures else ""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"archive: {printable(made.path)} ({made.size_bytes / 1e6:.1f} MB): {made.trials} trials of "
-        f"{printable(made.study)}, weights of {made.weights} of {made.front} networks on the front{pictures}"
+        f"archive: {printable(made.path)} ({made.size_bytes / 1e6:.1f} MB): {counted(made.trials, 'trial')} of "
+        f"{printable(made.study)}, weights of {made.weights} of {counted(made.front, 'network')} on the front{pictures}"
     )
     if searched_now(given.storage, made.study):
         console.print("a search of it runs: what it had finished is in the archive")
@@ -57,11 +58,12 @@ def _restore(given: argparse.Namespace) -> int:
     made = restore_study(given.archive, open_storage(given.storage), given.storage, given.name)
     where = "" if given.storage == STORAGE else f" --storage {shlex.quote(shown_storage(given.storage))}"
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    pictures = f", {made.pictures} pictures" if made.pictures else ""
-    console.print(
-        f"restored: {printable(made.study)}, {made.trials} trials, weights of {made.weights} networks{pictures}"
-    )
+    pictures = f", {counted(made.pictures, 'picture')}" if made.pictures else ""
+    weights = f", weights of {counted(made.weights, 'network')}" if made.weights else ""
+    console.print(f"restored: {printable(made.study)}, {counted(made.trials, 'trial')}{weights}{pictures}")
     if made.weights_left:
-        console.print(f"weights of {made.weights_left} networks stay in the archive: they are kept beside SQLite files")
+        console.print(
+            f"weights of {counted(made.weights_left, 'network')} stay in the archive: they are kept beside SQLite files"
+        )
     console.print(f"next:     optnas front --study {shlex.quote(printable(made.study))}{where}")
     return 0

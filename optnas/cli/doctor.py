@@ -19,6 +19,7 @@ from optnas.keeping.findings import SEVERITIES, Finding
 from optnas.keeping.merge import as_address
 from optnas.keeping.rescue import Rescued, rescue
 from optnas.printable import printable
+from optnas.report.style import counted
 from optnas.study import sqlite_path
 
 __all__ = ["add"]
@@ -75,7 +76,7 @@ def _print(console: Console, examined: Examined, done: Sequence[str]) -> None:
     for sentence in done:
         console.print(f"mended: {printable(sentence)}")
     plural = "study" if len(examined.studies) == 1 else "studies"
-    looked = f"{len(examined.studies)} {plural}, {examined.trials} trials"
+    looked = f"{len(examined.studies)} {plural}, {counted(examined.trials, 'trial')}"
     for severity, words in SEVERITIES.items():
         some = [finding for finding in examined.findings if finding.severity == severity]
         if some:
@@ -112,7 +113,7 @@ def _print_rescued(console: Console, rescued: Rescued, as_json: bool) -> None:
         f"rescued: {printable(rescued.path)}, {rescued.rows} rows; {rescued.gaps} stretches could not be read"
     )
     for study in rescued.studies:
-        console.print(f"  {printable(study.study)}: {study.trials} trials")
+        console.print(f"  {printable(study.study)}: {counted(study.trials, 'trial')}")
         for numbers, what in (
             (study.lost, "of which nothing is left; they keep their numbers and have failed"),
             (study.broken, "whose choices or values are incomplete; they have failed"),

@@ -13,6 +13,7 @@ from rich.console import Console
 from optnas.cli.command import add_command
 from optnas.keeping.merge import Merged, merge
 from optnas.printable import printable
+from optnas.report.style import counted
 
 __all__ = ["add"]
 
@@ -45,13 +46,15 @@ def _merge(given: argparse.Namespace) -> int:
 
 def _sentence(one: Merged) -> str:
     origins = " and ".join(map(printable, one.origins))
-    parts = [f"{printable(one.study)}: {one.trials} trials from {origins}"]
+    parts = [f"{printable(one.study)}: {counted(one.trials, 'trial')} from {origins}"]
     if one.weights:
-        parts.append(f"weights of {one.weights} networks on the front")
+        parts.append(f"weights of {counted(one.weights, 'network')} on the front")
     if one.shared:
-        parts.append(f"{one.shared} trials were in several files and are one")
+        parts.append(f"{counted(one.shared, 'trial')} in several files, each of them one now")
     if one.repeats:
-        parts.append(f"{one.repeats} trainings of a network that another file had trained are its repeats now")
+        parts.append(
+            f"{counted(one.repeats, 'training')} of networks that another file had trained, now repeats of those"
+        )
     for origin, numbers in one.left_out.items():
         shown = ", ".join(map(str, numbers[:_SHOWN])) + (" and more" if len(numbers) > _SHOWN else "")
         parts.append(f"left out, since in {printable(origin)} they were running: trials {shown}")

@@ -23,6 +23,7 @@ from optnas.study import open_storage, shown_storage
 __all__ = ["add"]
 
 _COUNTS = ("trained", "pruned", "refused", "failed", "running")
+_ALWAYS = ("study", "data", "objectives", "trained", "error", "activity")
 
 
 def add(commands: Any) -> None:
@@ -53,24 +54,37 @@ def _studies(given: argparse.Namespace) -> int:
 
 
 def _table(rows: Sequence[StudyRow], now: datetime) -> Table:
+    """A row each; a column that says nothing of any study is left out."""
+    cells = [_cells(row, now) for row in rows]
+    shown = [name for name in cells[0] if name in _ALWAYS or any(row[name] not in ("0", "-") for row in cells)]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("study", "data", "objectives"):
-        table.add_column(name, overflow="fold")
-    for name in (*_COUNTS, "least error", "hypervolume", "weights", "checkpoints", "last activity"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        counts = [str(getattr(row, name)) for name in _COUNTS]
-        error = "-" if row.least_error is None else f"{row.least_error:.2%}"
-        covered = "-" if row.hypervolume is None else f"{row.hypervolume:.3f}"
-        kept = [
-            f"{count} ({_size(size)})" if count else "-"
-            for count, size in ((row.weights, row.weights_bytes), (row.checkpoints, row.checkpoints_bytes))
-        ]
-        age = "searched now" if row.searched else _age(row.last_activity, now)
+    for name in shown:
+        is_number = name not in ("study", "data", "objectives")
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in cells:
         # As Text: brackets in a name are no markup.
-        names = [Text(printable(text)) for text in (row.name, row.data or "-", ",".join(row.objectives))]
-        table.add_row(*names, *counts, error, covered, *kept, age)
+        table.add_row(*(Text(printable(row[name])) for name in shown))
     return table
+
+
+def _cells(row: StudyRow, now: datetime) -> dict[str, str]:
+    kept = {
+        name: f"{count}, {_size(size)}" if count else "-"
+        for name, count, size in (
+            ("weights", row.weights, row.weights_bytes),
+            ("checkpoints", row.checkpoints, row.checkpoints_bytes),
+        )
+    }
+    return {
+        "study": row.name,
+        "data": row.data or "-",
+        "objectives": ", ".join(row.objectives),
+        **{name: str(getattr(row, name)) for name in _COUNTS},
+        "error": "-" if row.least_error is None else f"{row.least_error:.2%}",
+        "hypervolume": "-" if row.hypervolume is None else f"{row.hypervolume:.3f}",
+        **kept,
+        "activity": "searched now" if row.searched else _age(row.last_activity, now),
+    }
 
 
 def _plain(row: StudyRow) -> dict[str, Any]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from math import inf
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from optnas.errors import UsageError
@@ -23,6 +19,7 @@ from optnas.keeping.draft import appearing, check_target, let_go
 from optnas.keeping.record import METRIC_NAMES, StudyRecord, make_trial, notes_in, own_attributes, write_record
 from optnas.keeping.salvage import opened_damaged, salvage
 from optnas.keeping.snapshot import snapshot
+from optnas.keeping.tables import TABLES, Table, checked_table
 from optnas.objective import ATTRIBUTE, ERROR
 from optnas.study import open_storage
 
@@ -30,8 +27,6 @@ __all__ = ["Rescued", "RescuedStudy", "rescue"]
 
 _REASON = ATTRIBUTE + "reason"
 _LOST = "lost with a damaged file"
-#: A larger number of a trial or an objective is noise.
-_MOST_TRIALS = 10_000_000
 _INFINITE = {"INF_POS": float("inf"), "INF_NEG": -float("inf"), "NAN": float("nan")}
 
 
@@ -65,85 +60,6 @@ class Rescued:
     """Stretches of rows that could not be read."""
 
 
-@dataclass(frozen=True)
-class _Table:
-    """The rows of a table that are what they should be."""
-
-    rows: Mapping[int, tuple[Any, ...]]
-    gaps: Sequence[tuple[int, int]]
-
-    def near(self) -> list[tuple[float, float]]:
-        """What the first column may have held in the rows that are lost, as least and largest values."""
-        found = []
-        numbers = sorted(self.rows)
-        for low, high in self.gaps:
-            place, after = bisect_left(numbers, low), bisect_right(numbers, high)
-            ends = [
-                self.rows[number][0] for number in (*numbers[max(place - 1, 0) : place], *numbers[after : after + 1])
-            ]
-            found.append((min(ends) if place else -inf, max(ends) if after < len(numbers) else inf))
-        return found
-
-
-def _text(value: Any) -> str:
-    return bytes(value).decode()
-
-
-def _json(value: Any) -> Any:
-    return json.loads(_text(value))
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int):
-        raise ValueError(value)
-    return value
-
-
-def _place(value: Any) -> int:
-    if not 0 <= _whole(value) < _MOST_TRIALS:
-        raise ValueError(value)
-    return int(value)
-
-
-def _moment(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    # As Optuna reads it: UTC that does not say so.
-    return datetime.fromisoformat(_text(value)).replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _state(value: Any) -> TrialState:
-    return TrialState[_text(value)]
-
-
-_ATTRIBUTE = {"key": _text, "value_json": _json}
-#: What is read of each table, and how.
-_TABLES: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
-    "studies": {"study_id": _whole, "study_name": _text},
-    "study_directions": {"study_id": _whole, "objective": _place, "direction": _text},
-    "study_user_attributes": {"study_id": _whole, **_ATTRIBUTE},
-    "study_system_attributes": {"study_id": _whole, **_ATTRIBUTE},
-    "trials": {
-        "trial_id": _whole, "number": _place, "study_id": _whole, "state": _state, "datetime_start": _moment,
-        "datetime_complete": _moment,
-    },
-    "trial_params": {
-        "trial_id": _whole, "param_name": _text, "param_value": float,
-        "distribution_json": lambda value: json_to_distribution(_text(value)),
-    },
-    "trial_values": {"trial_id": _whole, "objective": _place, "value": _number, "value_type": _text},
-    "trial_intermediate_values": {
-        "trial_id": _whole, "step": _whole, "intermediate_value": _number, "intermediate_value_type": _text,
-    },
-    "trial_user_attributes": {"trial_id": _whole, **_ATTRIBUTE},
-    "trial_system_attributes": {"trial_id": _whole, **_ATTRIBUTE},
-}  # fmt: skip
-
-
 def rescue(path: Path, into: Path) -> Rescued:
     """Write what can be read of a damaged file into a new one, with the folders of weights and checkpoints.
 
@@ -159,9 +75,9 @@ def rescue(path: Path, into: Path) -> Rescued:
         if not {"studies", "trials"} <= there:
             raise UsageError(f"storage {path}: has no tables of Optuna to rescue")
         tables = {}
-        for name, columns in _TABLES.items():
+        for name, columns in TABLES.items():
             found = salvage(connection, name, list(columns)) if name in there else None
-            tables[name] = _checked(found.rows, found.gaps, columns) if found else _Table({}, ())
+            tables[name] = checked_table(found.rows, found.gaps, columns) if found else Table({}, ())
     records = _records(tables)
     if not records:
         raise UsageError(f"storage {path}: nothing of its studies can be read")
@@ -186,20 +102,7 @@ def _opened(copied: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _checked(
-    rows: Mapping[int, tuple[Any, ...]], gaps: Sequence[tuple[int, int]], columns: Mapping[str, Callable[[Any], Any]]
-) -> _Table:
-    """Rows that are readable and senseless are lost as well."""
-    good, bad = {}, list(gaps)
-    for number, row in rows.items():
-        try:
-            good[number] = tuple(read(value) for read, value in zip(columns.values(), row, strict=True))
-        except (ValueError, TypeError, KeyError):
-            bad.append((number, number))
-    return _Table(good, bad)
-
-
-def _records(tables: Mapping[str, _Table]) -> list[tuple[StudyRecord, RescuedStudy]]:
+def _records(tables: Mapping[str, Table]) -> list[tuple[StudyRecord, RescuedStudy]]:
     names = dict(tables["studies"].rows.values())
     trials: dict[int, dict[int, tuple[Any, ...]]] = defaultdict(dict)
     for one, number, study, *rest in tables["trials"].rows.values():
@@ -210,7 +113,7 @@ def _records(tables: Mapping[str, _Table]) -> list[tuple[StudyRecord, RescuedStu
 
 
 def _record(
-    study: int, name: str | None, rows: Mapping[int, tuple[Any, ...]], tables: Mapping[str, _Table]
+    study: int, name: str | None, rows: Mapping[int, tuple[Any, ...]], tables: Mapping[str, Table]
 ) -> tuple[StudyRecord, RescuedStudy]:
     user = {key: value for one, key, value in tables["study_user_attributes"].rows.values() if one == study}
     system = {key: value for one, key, value in tables["study_system_attributes"].rows.values() if one == study}
@@ -246,7 +149,7 @@ def _failed(number: int) -> FrozenTrial:
 class _Pieces:
     """What the tables hold of each trial, by what the storage called it."""
 
-    tables: Mapping[str, _Table]
+    tables: Mapping[str, Table]
     values: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     names: tuple[str, ...] = ()
     """Of the study's objectives."""

@@ -1,16 +1,21 @@
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import handmade
 import optuna
 import pytest
 
+from optnas.cli import main
 from optnas.errors import UsageError
+from optnas.front import front
 from optnas.keeping import merge as module
 from optnas.keeping.merge import merge
-from optnas.study import open_storage, weights_folder
+from optnas.study import is_trained, open_storage, weights_folder
 
 
 def address(path):
@@ -103,6 +108,37 @@ def test_files_of_one_name_are_told_apart(tmp_path):
     (tmp_path / "link.db").symlink_to(tmp_path / "one" / "A.db")
     with pytest.raises(UsageError, match=r"link.db is the same storage as .*A.db"):
         merge([sources[0], str(tmp_path / "link.db")], tmp_path / "D.db")
+
+
+@pytest.mark.slow
+def test_a_merged_study_is_searched_further_and_repeats_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("optnas.study.first_look._PROBES", 10)
+    search = ["search", "--epochs", "1", "--workers", "0", "--train-images", "100", "--space", "toy:digits_space"]
+
+    def go_on(file, trials):
+        assert main([*search, "--sampler", "random", "--storage", f"sqlite:///{file}", "--trials", str(trials)]) == 0
+
+    go_on("A.db", 4)
+    with closing(sqlite3.connect("A.db")) as source, closing(sqlite3.connect("B.db")) as target:
+        source.backup(target)  # with what is in the log still
+    shutil.copytree("A.db-weights", "B.db-weights")
+    go_on("A.db", 6)
+    go_on("B.db", 7)
+    # The same seed proposes for B what it proposed for A, as far as A went.
+    (merged,) = merge(["A.db", "B.db"], tmp_path / "C.db")
+    shared = len(loaded("B.db", "digits").trials) + len(loaded("A.db", "digits").trials) - merged.trials
+    assert merged.shared == shared >= 4
+    assert merged.repeats == 2
+    members = {network.trial for network in front(loaded("C.db", "digits"))}
+    kept = weights_folder("sqlite:///C.db", "digits")
+    assert {int(path.stem) for path in kept.glob("*.safetensors")} == members
+    go_on("C.db", 12)
+    trained = [trial for trial in loaded("C.db", "digits").trials if is_trained(trial)]
+    assert len(trained) == 12
+    assert len({trial.user_attrs["optnas:fingerprint"] for trial in trained}) == 12
+    for command in (["front"], ["explain"], ["report"], ["verdict"], ["doctor"]):
+        assert main([*command, "--storage", "sqlite:///C.db"]) == 0
 
 
 def test_what_cannot_be_merged(tmp_path):
