@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optnas.study.executor import Executor, InProcess
 from optnas.study.process_pool import ProcessPool
-from optnas.study.resources import assign_gpus, trials_at_a_time, visible_gpus
+from optnas.study.resources import assign_gpus, visible_gpus
 from optnas.study.settings import Settings
 
 __all__ = ["make_executor"]
@@ -14,7 +14,7 @@ def make_executor(settings: Settings) -> Executor:
     """What trains for these settings.
 
     Raises:
-        UsageError: If Ray is asked for and is not installed, or nothing here or in its cluster can hold a trial.
+        UsageError: If no Ray cluster answers where one is expected, or none of its nodes can hold a trial.
     """
     if settings.executor == "ray":
         # Only here: Ray is an extra, and takes a moment to import.
@@ -34,6 +34,4 @@ def make_executor(settings: Settings) -> Executor:
 def _gpus(settings: Settings) -> tuple[str, ...]:
     if settings.gpus_per_trial is None:
         return ()
-    visible = visible_gpus()
-    trials_at_a_time(len(visible), settings.gpus_per_trial)  # refuses more than there are
-    return assign_gpus(visible, settings.processes, settings.gpus_per_trial)
+    return assign_gpus(visible_gpus(), settings.processes, settings.gpus_per_trial)

@@ -22,6 +22,7 @@ from optnas.space import Space, space_name
 from optnas.study.ending import parse_duration
 from optnas.study.files import Files
 from optnas.study.limits import Limits
+from optnas.study.ray_cluster import import_ray
 from optnas.study.resources import check_share, cores, trials_at_a_time, visible_gpus
 from optnas.study.storage import checkpoints_folder, safe_name, weights_folder
 from optnas.task import ImageTask
@@ -213,6 +214,11 @@ class Settings:
                     raise UsageError(f"{name}: expected workers to keep to it, got workers 0")
             if self.executor == "ray":
                 raise UsageError("executor ray: expected workers from 1, or none given, got workers 0")
+        # Before a study is made: what is missing here is missing for every trial.
+        if self.executor == "ray":
+            import_ray()
+        elif self.gpus_per_trial is not None:
+            trials_at_a_time(len(visible_gpus()), self.gpus_per_trial)
 
     @property
     def limits(self) -> Limits:

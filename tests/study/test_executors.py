@@ -41,10 +41,10 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     for workers in (None, 2):
         with pytest.raises(UsageError, match="gpus_per_trial: expected at most the GPUs that torch finds here, 0, got"):
-            make_executor(Settings(gpus_per_trial=0.5, workers=workers))
+            Settings(gpus_per_trial=0.5, workers=workers)
 
 
 def test_ray_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match="executor ray: expected Ray to be installed: pip install"):
-        make_executor(Settings(executor="ray"))
+        Settings(executor="ray")
