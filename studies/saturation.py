@@ -4,9 +4,10 @@
     python studies/saturation.py --trials 50 200 --measured 10   # half a minute
 
 What is measured is all that a trial costs but training: the proposal, building and pricing a small network, the gate,
-telling, and the storage. Networks are two fully connected layers, their training is a number. Trials are made with
-random search and held in memory; before each measurement they are copied to the storage that is measured. The first
-trial of each measurement is left out: a new process reads the study in it.
+telling, and the storage. Wall time, and the CPU time in it, which other programs on the machine disturb less. Networks
+are two hidden layers, their training is a number. Trials are made with random search and held in memory; before each
+measurement they are copied to the storage that is measured. The first trial of each measurement is left out: a new
+process reads the study in it.
 
 One coordinator keeps t / (seconds a trial) workers busy whose trainings take t seconds.
 """
@@ -24,11 +25,12 @@ from pathlib import Path
 
 import optuna
 from optuna import Study
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from optnas import Objective, Task
 from optnas.sampler import SAMPLERS
-from optnas.study import InProcess, open_storage, run, versions
+from optnas.study import Event, InProcess, open_storage, run, versions
 from optnas.task import Learned
 from optnas.threads import one_thread
 
@@ -59,18 +61,19 @@ def make_study(storage: str, objective: Objective) -> Study:
     return optuna.create_study(storage=open_storage(storage), directions=objective.directions)
 
 
-def trial_seconds(study: Study, objective: Objective, trials: int, sampler: str) -> list[float]:
-    """Wall time between one trained network and the next until the study has so many, but for the first two."""
+def trial_seconds(study: Study, objective: Objective, trials: int, sampler: str) -> tuple[list[float], list[float]]:
+    """Wall and CPU time from one trained network to the next until the study has so many, but for the first."""
     study.sampler = objective.sampler(sampler)
-    moments: list[float] = []
-    with one_thread():
-        run(study, objective, InProcess(), trials, lambda event: note(event.kind, moments))
-    return [later - earlier for earlier, later in pairwise(moments)]
+    moments: list[tuple[float, float]] = []
 
+    def note(event: Event) -> None:
+        if event.kind == "trained":
+            moments.append((time.perf_counter(), time.process_time()))
 
-def note(kind: str, moments: list[float]) -> None:
-    if kind == "trained":
-        moments.append(time.perf_counter())
+    with one_thread(), threadpool_limits(1):
+        run(study, objective, InProcess(), trials, note)
+    walls, cpus = zip(*moments, strict=True) if moments else ((), ())
+    return [b - a for a, b in pairwise(walls)], [b - a for a, b in pairwise(cpus)]
 
 
 def main() -> None:
@@ -86,7 +89,7 @@ def main() -> None:
     objective = Objective(space, NoTraining(), ("params", "macs"))
     filled = make_study("memory", objective)
     header = "".join(f"{f'{seconds} s':>8}" for seconds in TRAININGS)
-    print(f"{'storage':8} {'sampler':11} {'trials':>7} {'ms a trial':>11} {'slowest':>8}   workers of{header}")
+    print(f"{'storage':8} {'sampler':11} {'trials':>7} {'ms':>8} {'slowest':>8} {'CPU ms':>8}   workers of{header}")
     for count in sorted(arguments.trials):
         trial_seconds(filled, objective, count, "random")
         for storage in arguments.storages:
@@ -108,12 +111,13 @@ def measured(filled: Study, objective: Objective, storage: str, sampler: str, co
         study = make_study(address, objective)
         study.add_trials(held)
         times = trial_seconds(study, objective, len(held) + 1 + count, sampler)
-    return line(times)
+    return line(*times)
 
 
-def line(times: Sequence[float]) -> str:
-    mean = statistics.mean(times)
-    return f"{1000 * mean:12.1f} {1000 * max(times):8.1f}{'':13}" + "".join(f"{t / mean:8.0f}" for t in TRAININGS)
+def line(walls: Sequence[float], cpus: Sequence[float]) -> str:
+    wall, cpu = statistics.mean(walls), statistics.mean(cpus)
+    milliseconds = "".join(f"{1000 * seconds:9.1f}" for seconds in (wall, max(walls), cpu))
+    return f"{milliseconds}{'':13}" + "".join(f"{training / wall:8.0f}" for training in TRAININGS)
 
 
 if __name__ == "__main__":

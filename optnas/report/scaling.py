@@ -81,8 +81,13 @@ def save_scaling(scalings: Sequence[Scaling], path: Path, title: str = "") -> No
     samplers = list(dict.fromkeys(one.sampler for one in living))
     _draw_speedups(living, samplers, left)
     _draw_courses(living, samplers, right)
-    runs = max((one.runs for one in living), default=0)
-    note = [title, f"mean of {counted(runs, 'run')}", "hours are virtual: a training of mean cost takes one"]
+    runs = sorted({one.runs for one in living}) or [0]
+    fewest = f"{runs[0]} to " if runs[0] < runs[-1] else ""
+    note = [
+        title,
+        f"mean of {fewest}{counted(runs[-1], 'run')}",
+        "hours are virtual: a training of mean cost takes one",
+    ]
     top_headline(figure, scaling_finding(living), "; ".join(filter(None, note)))
     write_picture(figure, path)
 
