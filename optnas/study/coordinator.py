@@ -22,7 +22,7 @@ from optnas.objective import ATTRIBUTE, Objective, Refused, Repeat, is_trained
 from optnas.sampler import NothingToPropose, derive_seed
 from optnas.space import mutate
 from optnas.study.ending import Ending, never
-from optnas.study.executor import Executor, WorkerDied
+from optnas.study.executor import Executor, LimitExceeded, WorkerDied
 from optnas.study.files import Files
 from optnas.study.write_behind import WriteBehindStorage
 from optnas.task import TrainingDiverged
@@ -301,6 +301,6 @@ class _Coordinator:
 
 def _traceback(error: BaseException) -> str:
     """Where an unexpected error came from; nothing for what needs no look at the code."""
-    if isinstance(error, TrainingDiverged | WorkerDied):
+    if isinstance(error, TrainingDiverged | WorkerDied | LimitExceeded):
         return ""
     return "".join(getattr(error, "__notes__", [])) or "".join(traceback.format_exception(error))
