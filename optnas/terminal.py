@@ -1,4 +1,4 @@
-"""The terminal: what stands in a study is shown there and never obeyed."""
+"""The terminal, and texts for it and for pages: what stands in a study is shown there and never obeyed."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from optnas.front import objective_names
 from optnas.objective import ERROR
 from optnas.report.style import thinned
 from optnas.report.units import amount
+from optnas.terminal import one_line
 
 __all__ = ["escaped", "study_note", "trial_note"]
 
@@ -33,7 +34,7 @@ _LISTED = 20
 
 def escaped(text: object) -> str:
     """A text from a storage as Markdown that shows it as it is, on one line: no link, picture, HTML or formula."""
-    line = _LINKS.sub(lambda found: found[0] + _JOINER, " ".join(str(text).split()))
+    line = _LINKS.sub(lambda found: found[0] + _JOINER, one_line(text))
     return _SIGNS.sub(r"\\\1", line)
 
 

@@ -28,6 +28,7 @@ from optnas.report.page.parts import make_parts
 from optnas.study import attribute, shown_storage, versions
 from optnas.study.known_space import known_space
 from optnas.study.reopen import reopen
+from optnas.terminal import harmless
 from optnas.whole import whole_file
 
 __all__ = ["report_html", "write_report"]
@@ -83,7 +84,7 @@ def report_html(study: Study, storage: str = "", *, say: Callable[[str], None] =
         autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
     summary = summarise(study)
-    return environment.from_string(_source("page.html")).render(
+    page = environment.from_string(_source("page.html")).render(
         study=study.study_name,
         summary={
             "intro": summary.intro,
@@ -102,6 +103,8 @@ def report_html(study: Study, storage: str = "", *, say: Callable[[str], None] =
         settings=_settings(reading),
         footer=f"Written by optnas {versions()['optnas']} on {datetime.now(UTC):%d %B %Y at %H:%M} UTC.",
     )
+    # A name may not turn the writing of what follows it round.
+    return harmless(page)
 
 
 def _read(study: Study, storage: str, say: Callable[[str], None]) -> Reading:

@@ -129,3 +129,7 @@ def test_every_study_has_notes():
         for one in facts:
             assert trial_note(one, {}).startswith("**")
             assert one.state in STATES
+
+
+def test_a_name_turns_no_writing_round():
+    assert escaped("a \u202eb\x1b\r\nc") == "a \ufffdb\ufffd c"
