@@ -14,6 +14,7 @@ from optnas.cli import main
 from optnas.errors import UsageError
 from optnas.front import front
 from optnas.keeping import merge as module
+from optnas.keeping.draft import let_go
 from optnas.keeping.merge import merge
 from optnas.study import is_trained, open_storage, weights_folder
 
@@ -30,6 +31,7 @@ def filled(path, name, *fingerprints, seconds=0, **settings):
         at = seconds + place
         # Each a little better and dearer than the one before: all are on the front.
         handmade.add(study, (1 / (1 + at), 10.0 + at), fingerprint=one, curve=[0.5], seconds=(at, at + 1))
+    let_go(storage)  # brings its log into the file, as the end of a search does
     return study
 
 
