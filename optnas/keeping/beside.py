@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from optnas.study import sqlite_path
+from optnas.study.storage import lock_path
 
 __all__ = [
     "Kept",
@@ -20,7 +20,6 @@ __all__ = [
     "is_held",
     "kept_in",
     "leftovers",
-    "lock_path",
     "locks_of",
     "searched_now",
     "size_of",
@@ -76,16 +75,6 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def lock_path(storage: str, study_name: str) -> Path | None:
-    """The file by which a search holds a study, see `optnas.study.coordinate`; None where there is none."""
-    path = sqlite_path(storage)
-    if path is None:
-        return None
-    digest = hashlib.blake2b(study_name.encode(), digest_size=6).hexdigest()
-    path = path.resolve()
-    return path.with_name(f"{path.name}.{digest}.lock")
 
 
 def locks_of(storage: str) -> list[Path]:

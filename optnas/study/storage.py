@@ -159,6 +159,16 @@ def safe_name(name: str) -> str:
     return safe if safe == name != "" else f"{safe}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
 
 
+def lock_path(storage: str, study_name: str) -> Path | None:
+    """The file by which a search holds a study, see `coordinate`; None where there is none."""
+    path = sqlite_path(storage)
+    if path is None:
+        return None
+    path = path.resolve()  # one file may have several names
+    digest = hashlib.blake2b(study_name.encode(), digest_size=6).hexdigest()
+    return path.with_name(f"{path.name}.{digest}.lock")
+
+
 @contextmanager
 def coordinate(storage: str, study_name: str) -> Iterator[None]:
     """Hold a study for one coordinator: two on one SQLite file would run the same trials.
@@ -168,23 +178,20 @@ def coordinate(storage: str, study_name: str) -> Iterator[None]:
     Raises:
         UsageError: If another process holds the study.
     """
-    path = sqlite_path(storage)
-    if path is None:
+    path, held_by = sqlite_path(storage), lock_path(storage, study_name)
+    if path is None or held_by is None:
         yield
         return
-    path = path.resolve()  # one file may have several names
-    digest = hashlib.blake2b(study_name.encode(), digest_size=6).hexdigest()
-    lock_path = path.with_name(f"{path.name}.{digest}.lock")
-    lock = FileLock(lock_path, timeout=0)
+    lock = FileLock(held_by, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise UsageError(
-            f"study {study_name!r} in {path} is being searched by another process on {socket.gethostname()}: "
+            f"study {study_name!r} in {path.resolve()} is being searched by another process on {socket.gethostname()}: "
             "wait for it, or give --study another name"
         ) from None
     try:
         yield
     finally:
-        lock_path.unlink(missing_ok=True)
+        held_by.unlink(missing_ok=True)
         lock.release()
