@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 
-__all__ = ["printable"]
+__all__ = ["printable", "shell_word"]
 
 # Control and format characters (escape sequences, text that runs backwards), separators of lines and paragraphs,
 # and the halves of characters that no terminal can encode.
@@ -30,3 +31,20 @@ def printable(text: object, *, lines: bool = False) -> str:
         one if one in kept or unicodedata.category(one) not in _UNSEEN else one.encode("unicode_escape").decode()
         for one in shown
     )
+
+
+def shell_word(text: object) -> str:
+    r"""One word of a command that a person copies: quoted for a shell, and without what a terminal would obey.
+
+    A character that cannot be shown is written as `$'\x1b'`, which bash, zsh and ksh read as that character.
+    """
+    word = str(text)
+    if printable(word, lines=True) == word:
+        return shlex.quote(word)
+    parts = (one if printable(one) == one else _in_shell(one) for one in word.replace("\\", "\\\\").replace("'", "\\'"))
+    return f"$'{''.join(parts)}'"
+
+
+def _in_shell(sign: str) -> str:
+    code = ord(sign)
+    return f"\\x{code:02x}" if code < 128 else f"\\U{code:08x}"

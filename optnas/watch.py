@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from optnas.credentials import scrubbed
 from optnas.facts.summary import format_value
 from optnas.front import Network, front, objective_names
 from optnas.objective import ATTRIBUTE
@@ -98,7 +99,7 @@ class Watch(Watcher):
             self._live.start()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(harmless(text)), soft_wrap=True)
+        self._console.print(Text(harmless(scrubbed(text))), soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         if self.stop.is_set():

@@ -96,3 +96,19 @@ def test_a_port_in_use_is_said_before_anything_is_written(capsys, port, tmp_path
         assert main(["dashboard", "--port", port]) == 2
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
     assert not (tmp_path / "optnas.db-artifacts").exists()
+
+
+def test_it_is_guarded(monkeypatch, port):
+    apps = []
+
+    def look(server):
+        apps.append(server.get_app())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dashboard._Server, "serve_forever", look)
+    assert main(["dashboard", "--port", port]) == 0
+    said = []
+    asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "HTTP_HOST": f"evil.example:{port}"}
+    body = apps[0](asked, lambda status, headers: said.append(status))
+    assert said == ["403 Forbidden"]
+    assert b"by hand" not in b"".join(body)

@@ -16,6 +16,10 @@ from optnas.errors import UsageError
 __all__ = ["Curves", "load_curves"]
 
 
+#: What is unpacked of a file at most.
+_MOST_BYTES = 1 << 32
+
+
 @dataclass(frozen=True)
 class Curves:
     """Networks that were all trained to the end."""
@@ -50,9 +54,13 @@ def load_curves(path: str | PathLike[str]) -> Curves:
     if not file.is_file():
         raise UsageError(f"curves: expected an npz file, got {file}, which is not there")
     try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(one.file_size for one in archive.infolist())
+        if unpacked > _MOST_BYTES:  # a few kilobytes may claim to be any number
+            raise ValueError(f"expected at most {_MOST_BYTES:,} bytes unpacked, got {unpacked:,}")
         with np.load(file, allow_pickle=False) as arrays:
             table = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as problem:
+    except (ValueError, OSError, EOFError, TypeError, MemoryError, OverflowError, zipfile.BadZipFile) as problem:
         raise UsageError(f"curves: expected an npz file of plain arrays, got {file}: {problem}") from problem
     if "error" not in table or table["error"].ndim != 2 or 0 in table["error"].shape:
         shape = table["error"].shape if "error" in table else "none"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TextIO
 
 import moocore
 import numpy as np
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 
 #: Begins the name of a column that is a choice.
 _CHOICE = "x_"
+#: Characters of a table that are read at most: hundreds of times NAS-Bench-201.
+_MOST_SIGNS = 1 << 29
 #: The worst error that counts, as a quantile: networks at chance level would stretch the hypervolume.
 _WORST_ERROR = 0.9
 
@@ -127,7 +130,7 @@ def load_table(path: str | Path) -> Table:
     path = Path(path)
     try:
         with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(_lines(file))
             names, rows = list(reader.fieldnames or ()), list(reader)
     except FileNotFoundError:
         raise UsageError(f"table {path}: expected a csv file, got a path that does not exist") from None
@@ -155,6 +158,16 @@ def load_table(path: str | Path) -> Table:
             values[index, column] = _number(row[name], f"table {path}: line {line}, column {name}")
     networks = [{name: row[name] for name in choices} for row in rows]
     return Table(networks, {name: values[:, column] for column, name in enumerate(numbers)})
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines, as long as they are those of a table: a few kilobytes of gzip may hold any number."""
+    read = 0
+    while line := file.readline(_MOST_SIGNS):
+        read += len(line)
+        if read > _MOST_SIGNS:
+            raise csv.Error(f"expected at most {_MOST_SIGNS:,} characters, got more")
+        yield line
 
 
 def _number(text: str | None, where: str) -> float:

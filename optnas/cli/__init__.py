@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -32,9 +33,10 @@ from optnas.cli import (
     supernet_audit,
     verdict,
 )
-from optnas.cli.command import Parser, refuse
+from optnas.cli.command import Parser, refuse, say
+from optnas.credentials import has_password
 from optnas.errors import UsageError
-from optnas.terminal import harmless
+from optnas.space import load_space
 
 __all__ = ["main"]
 
@@ -73,10 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A person watches a search; what libraries whisper to programmers is not for them.
         warnings.simplefilter("ignore")
     try:
+        _heed(given)
         return int(given.command(given))
     except UsageError as error:
         if error.detail:
-            print(harmless(error.detail.rstrip()), file=sys.stderr)
+            say(error.detail)
         return refuse(str(error))
     except KeyboardInterrupt:
         return 130
@@ -87,8 +90,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         sentence = _storage_trouble(error)
         if sentence is None:
-            raise
+            say(traceback.format_exc())  # not Python's own, which would show an address with its password
+            return 1
         return refuse(sentence)
+
+
+def _heed(given: argparse.Namespace) -> None:
+    """What is the same for all commands: a password that others can read, and a space that the person vouches for."""
+    if has_password(str(getattr(given, "storage", ""))):
+        say(
+            "optnas: whoever lists the processes of this machine can read the password in --storage; "
+            "leave it out and give it by PGPASSWORD or ~/.pgpass"
+        )
+    if getattr(given, "own_space", None) is not None:
+        load_space(given.own_space)
 
 
 def _parser() -> Parser:

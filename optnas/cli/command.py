@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from optnas.cost import Constraint, parse_constraints
-from optnas.terminal import one_line
+from optnas.credentials import scrubbed
+from optnas.printable import printable
 
-__all__ = ["STORAGE", "Parser", "add_command", "add_study", "budget_of", "refuse"]
+__all__ = ["STORAGE", "Parser", "add_command", "add_space", "add_study", "budget_of", "file_stem", "refuse", "say"]
 
 STORAGE = "sqlite:///optnas.db"
 
 
 def refuse(sentence: str) -> int:
     """Say in one sentence on standard error why nothing was done; returns the exit status for that, 2."""
-    print(f"optnas: {one_line(sentence)}", file=sys.stderr)
+    say(f"optnas: {' '.join(sentence.split())}")
     return 2
+
+
+def say(text: str) -> None:
+    """A text of one or several lines on standard error, without passwords, and without what a terminal would obey."""
+    print(printable(scrubbed(text.rstrip()), lines=True), file=sys.stderr)
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,6 +46,20 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     """The flags that say which study is meant."""
     parser.add_argument("--study", help="name of the study; needed if the storage holds several")
     parser.add_argument("--storage", default=STORAGE, help="where it is kept (default: %(default)s)")
+    add_space(parser)
+
+
+def add_space(parser: argparse.ArgumentParser) -> None:
+    """The flag by which a person vouches for the code of a study's own space; `main` imports it."""
+    parser.add_argument(
+        "--space", dest="own_space", metavar="MODULE:FUNCTION", help="what builds its networks, if they are of a space "
+        "of your own: no code is run because a study names it",
+    )  # fmt: skip
+
+
+def file_stem(study_name: str) -> str:
+    """How files that a command writes of its own accord begin: one in the working folder, whatever the study's name."""
+    return re.sub(r"[^\w.+@ -]", "_", study_name)[:80].lstrip(".- ") or "study"
 
 
 def budget_of(texts: Iterable[str]) -> tuple[Constraint, ...]:

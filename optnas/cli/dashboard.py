@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import sys
 from pathlib import Path
 from socket import AF_INET6
@@ -15,11 +14,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from optuna.artifacts import FileSystemArtifactStore
 from optuna_dashboard import wsgi
 
-from optnas.cli.command import STORAGE, add_command
+from optnas.cli.command import STORAGE, add_command, add_space, say
 from optnas.errors import UsageError
 from optnas.report.dashboard import Follower
+from optnas.report.dashboard.guard import Guard, is_loopback
 from optnas.study import artifacts_folder, find_study, open_storage
-from optnas.terminal import harmless
 
 __all__ = ["add"]
 
@@ -34,6 +33,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--study", help="open this one, and write notes and pictures for it alone (default: for all)")
     parser.add_argument("--storage", default=STORAGE, help="where they are kept (default: %(default)s)")
+    add_space(parser)
     parser.add_argument(
         "--artifact-dir", type=Path, metavar="DIR", help="where pictures are kept (default: beside the storage's file)"
     )
@@ -56,15 +56,13 @@ def _dashboard(given: argparse.Namespace) -> int:
     page = ""
     if given.study is not None:
         page = f"dashboard/studies/{find_study(storage, given.study, given.storage)._study_id}"
-    app = wsgi(storage, artifact_store=FileSystemArtifactStore(folder))
-    follower = Follower(storage, given.storage, folder, given.study, say=_say)
+    app = Guard(wsgi(storage, artifact_store=FileSystemArtifactStore(folder)), given.host)
+    follower = Follower(storage, given.storage, folder, given.study, say=say)
     with _listening(given.host, given.port, app) as server:
         shown = f"[{given.host}]" if ":" in given.host else given.host
-        _say(f"http://{shown}:{given.port}/{page}    (Ctrl-C ends it)")
-        if not _is_loopback(given.host):
-            _say(
-                f"warning: anybody who can reach port {given.port} of this machine can change and delete these studies"
-            )
+        say(f"http://{shown}:{given.port}/{page}    (Ctrl-C ends it)")
+        if not is_loopback(given.host):
+            say(f"warning: anybody who can reach port {given.port} of this machine can change and delete these studies")
         thread = Thread(target=follower.follow, name="optnas-dashboard", daemon=True)
         thread.start()
         try:
@@ -77,23 +75,11 @@ def _dashboard(given: argparse.Namespace) -> int:
     return 0
 
 
-def _say(text: str) -> None:
-    print(harmless(text), file=sys.stderr)
-
-
 def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--artifact-dir {folder}: expected a folder, got a file")
     if not folder.exists() and not folder.parent.is_dir():
         raise UsageError(f"--artifact-dir {folder}: the folder {folder.parent} does not exist")
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address; of names only "localhost" is sure to."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listening(host: str, port: int, app: Any) -> WSGIServer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +15,7 @@ from optnas.cost import LatencyTable, Prices, load_table
 from optnas.cost.collect import build_table
 from optnas.cost.kept import KeptBlocks
 from optnas.errors import UsageError
+from optnas.printable import shell_word
 from optnas.runtime import default_runtime, make_runtime
 from optnas.space import bind_space, load_space
 from optnas.terminal import Terminal
@@ -115,8 +115,8 @@ def _next_command(table: LatencyTable, file: str) -> str:
         data, side = ("digits", 8) if height == 8 else ("fashion-mnist", 28)
     elif table.classes == 10 and channels == 3:
         data, side = "cifar10", 32
-    search = f"optnas search --space {shlex.quote(table.space)}"
-    rest = f"--objectives error,latency_ms --latency-table {shlex.quote(file)}"
+    search = f"optnas search --space {shell_word(table.space)}"
+    rest = f"--objectives error,latency_ms --latency-table {shell_word(file)}"
     shape = f"{channels}x{height}x{width}"
     if height != width or (channels == 1 and not side) or channels not in (1, 3):
         return f"{search} {rest}    # with --data of images of {shape} in {table.classes} classes"

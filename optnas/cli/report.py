@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from optnas.cli.command import add_command, add_study
+from optnas.cli.command import add_command, add_study, file_stem
 from optnas.report.page.write import check_report, write_report
-from optnas.report.style import plain
 from optnas.study import find_study, open_storage
 from optnas.terminal import Terminal
 
@@ -26,7 +24,7 @@ def add(commands: Any) -> None:
 
 def _report(given: argparse.Namespace) -> int:
     study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
-    path = given.out or Path(f"{plain(study.study_name, 100).replace(os.sep, '_')}-report.html")
+    path = given.out or Path(f"{file_stem(study.study_name)}-report.html")
     check_report(path)
     progress = Terminal(stderr=True, soft_wrap=True)
     try:

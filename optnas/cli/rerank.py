@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optnas.cli.command import add_command, add_study
+from optnas.cli.command import add_command, add_study, file_stem
 from optnas.cost import format_cost
 from optnas.deploy import model_of
 from optnas.deploy.rerank import DeployedFront, format_of, front_points, is_timed_elsewhere, rerank
@@ -91,7 +90,7 @@ def _print_all(console: Console, found: Sequence[DeployedFront], reopened: Reope
     x, y, points = front_points(found, reopened.settings.objectives)
     if any(one.deployed for one in found):
         name = reopened.study.study_name
-        picture = Path(f"{name.replace(os.sep, '_')}-deployed.png")
+        picture = Path(f"{file_stem(name)}-deployed.png")
         save_deployed(points, x, y, f"{name}: the front as searched and as deployed", picture)
         console.print(f"picture: {picture}")
 

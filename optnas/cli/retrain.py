@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +16,8 @@ from optnas.cli.command import STORAGE, add_command, add_study, budget_of
 from optnas.cost import format_cost
 from optnas.deploy.retrain import Retrained, Retraining, choose_networks, retrain
 from optnas.errors import UsageError
+from optnas.printable import shell_word
+from optnas.study import shown_storage
 from optnas.study.reopen import Reopened, reopen
 from optnas.terminal import Terminal, one_line
 
@@ -89,7 +90,7 @@ def _retrain(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps({**asdict(result), "networks": [_plain(one) for one in result.networks]}, indent=2))
     else:
-        _print(Terminal(soft_wrap=True), reopened, result)
+        _print(Terminal(soft_wrap=True), reopened, result, given.own_space)
     return 0 if any(one.errors for one in result.networks) else 1
 
 
@@ -98,7 +99,7 @@ def _plain(one: Retrained) -> dict[str, Any]:
     return {**asdict(one), **known}
 
 
-def _print(console: Console, reopened: Reopened, result: Retraining) -> None:
+def _print(console: Console, reopened: Reopened, result: Retraining, own_space: str | None) -> None:
     costs = [name for name in reopened.settings.objectives if name != "error"]
     title = f"{reopened.study.study_name}, retrained for {result.settings['epochs']} epochs"
     table = Table(title=Text(one_line(title)), title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -125,8 +126,9 @@ def _print(console: Console, reopened: Reopened, result: Retraining) -> None:
     if len(result.networks) > 1 and all(len(one.errors) < 2 for one in result.networks):
         console.print("one seed each: cannot be told apart")
     console.print("\nnext:")
-    study = f"--study {shlex.quote(reopened.study.study_name)}"
-    where = "" if reopened.storage == STORAGE else f" --storage {shlex.quote(reopened.storage)}"
+    study = f"--study {shell_word(reopened.study.study_name)}"
+    study += f" --space {shell_word(own_space)}" if own_space else ""
+    where = "" if reopened.storage == STORAGE else f" --storage {shell_word(shown_storage(reopened.storage))}"
     trials = ",".join(str(one.trial) for one in result.networks if one.errors)
     if trials:
         console.print(

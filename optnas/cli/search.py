@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,12 +12,13 @@ from math import floor, log10
 from pathlib import Path
 from typing import Any
 
-from optnas.cli.command import STORAGE, add_command, refuse
+from optnas.cli.command import STORAGE, add_command, file_stem, refuse
 from optnas.cost import COSTS
 from optnas.front import Network
+from optnas.printable import shell_word
 from optnas.report import save_front
-from optnas.report.style import plain
 from optnas.result import search
+from optnas.space import SPACES
 from optnas.study import is_trained, shown_storage
 from optnas.study.audit import audit_study
 from optnas.study.settings import Settings, explanations
@@ -81,7 +80,7 @@ def _search(given: argparse.Namespace) -> int:
     account = audit_study(study)
     if account.pruned + account.audited:
         console.print(f"\n{account}", soft_wrap=True)
-    picture = Path(f"{plain(study.study_name, 100).replace(os.sep, '_')}-front.png")
+    picture = Path(f"{file_stem(study.study_name)}-front.png")
     save_front(study, picture)
     console.print(f"\npicture: {picture}\nstudy:   {shown_storage(result.settings.storage)}\n\nnext:")
     for command in _next_commands(result.settings, members, sum(map(is_trained, study.trials))):
@@ -92,8 +91,10 @@ def _search(given: argparse.Namespace) -> int:
 def _next_commands(settings: Settings, members: Sequence[Network], trained: int) -> list[str]:
     if settings.storage == "memory":
         return ["optnas search ...    # with --storage sqlite:///optnas.db the study would be kept"]
-    where = "" if settings.storage == STORAGE else f" --storage {shlex.quote(shown_storage(settings.storage))}"
-    study = f"--study {shlex.quote(settings.study_name)}"
+    where = "" if settings.storage == STORAGE else f" --storage {shell_word(shown_storage(settings.storage))}"
+    study = f"--study {shell_word(settings.study_name)}"
+    if isinstance(settings.space, str) and settings.space not in SPACES:
+        study += f" --space {shell_word(settings.space)}"
     cost = next((name for name in settings.objectives if name != "error"), "macs")
     middle = members[len(members) // 2] if members else None
     budget = f' --budget "{cost}<={_just_above(middle.costs[cost])}"' if middle is not None else ""

@@ -29,11 +29,15 @@ def add(commands: Any) -> None:
         "--networks", type=int, default=20, metavar="N", help="networks to train from scratch (default: %(default)s)"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="training processes (default: one for each core)")
+    parser.add_argument("--device-command", metavar="COMMAND", help="what timed the networks of the study, if one did")
     parser.add_argument("--json", action="store_true", help="an object on standard output")
 
 
 def _audit(given: argparse.Namespace) -> int:
-    audit = supernet_audit(given.study, given.storage, given.networks, workers=given.workers, watcher=Watch())
+    audit = supernet_audit(
+        given.study, given.storage, given.networks, workers=given.workers, device_command=given.device_command,
+        watcher=Watch(),
+    )  # fmt: skip
     if given.json:
         print(json.dumps({**asdict(audit), "trusted": audit.trusted, "sentence": str(audit)}, indent=2))
         return 0

@@ -81,7 +81,9 @@ class KeptBlocks:
         """The first line of the file and its blocks; nothing if there is none or it is from elsewhere."""
         head: dict[str, Any] = {}
         blocks: dict[str, TimedBlock] = {}
-        with suppress(OSError, ValueError, TypeError, KeyError):  # there is none, or from here on it is not whole
+        with suppress(
+            OSError, ValueError, TypeError, KeyError, RecursionError
+        ):  # there is none, or from here on it is not whole
             first, *lines = ([] if self._path is None else self._path.read_text().splitlines()) or ["{}"]
             facts = dict(json.loads(first))
             if where != {name: facts.get(name) for name in where}:

@@ -240,7 +240,7 @@ def load_table(path: str | Path) -> LatencyTable:
         raise UsageError(f"latency table {path}: cannot be read ({error.strerror})") from None
     except UsageError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UsageError(
             f"latency table {path}: expected a file of optnas latency-table build, got something else"
         ) from None

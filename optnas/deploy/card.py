@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from optnas.cost import COSTS, format_cost
 from optnas.deploy.checkpoint import Facts
 from optnas.errors import UsageError
+from optnas.report.markdown import escaped
 from optnas.report.network import save_network
 from optnas.space import SPACES
 
@@ -78,16 +80,16 @@ def card(facts: Facts, files: Sequence[ExportedFile] = (), picture: str | None =
         files: Beside the card.
         picture: The file of its drawing, if there is one.
     """
-    parts = [f"# {facts.study}, trial {facts.trial}", _summary(facts)]
+    parts = [f"# {escaped(facts.study)}, trial {facts.trial}", _summary(facts)]
     if picture:
         parts.append(f"![The network from its input to its classes]({picture})")
     parts += ["## Accuracy", _accuracy(facts), "## Costs", _costs(facts)]
     if files:
         parts += ["## Files", _files(files), *_snippets(files, facts)]
-    parts += ["## Data and training", _data(facts), "## Choices", _table(("choice", "option"), facts.choices.items())]
-    made = ", ".join(f"{name} {number}" for name, number in facts.versions.items())
-    parts += ["## Origin", f"Trained {facts.date or 'at an unknown time'} (UTC) with {made}. Space {facts.space}, "
-              f"network {facts.fingerprint}."]  # fmt: skip
+    parts += ["## Data and training", _data(facts), "## Choices", _choices(facts)]
+    made = escaped(", ".join(f"{name} {number}" for name, number in facts.versions.items()))
+    parts += ["## Origin", f"Trained {escaped(facts.date) or 'at an unknown time'} (UTC) with {made}. Space "
+              f"{escaped(facts.space)}, network {escaped(facts.fingerprint)}."]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
@@ -96,14 +98,14 @@ def _summary(facts: Facts) -> str:
     known = [format_cost(name, facts.costs[name]) for name in ("params", "macs") if name in facts.costs]
     size = f" of {known[0]} parameters and {known[1]} multiply-adds" if len(known) == 2 else ""
     return (
-        f"A network{size} that tells {len(facts.classes)} classes of {facts.data.get('data', 'images')} apart "
+        f"A network{size} that tells {len(facts.classes)} classes of {escaped(facts.data.get('data', 'images'))} apart "
         f"in images of {shape}. Takes float32 images (1, {', '.join(map(str, facts.input_shape))}) with pixels from "
-        f"0 to 1, which it normalises itself, and gives a logit for each class: {', '.join(facts.classes)}."
+        f"0 to 1, which it normalises itself, and gives a logit for each class: {escaped(', '.join(facts.classes))}."
     )
 
 
 def _accuracy(facts: Facts) -> str:
-    validation = f"{facts.data.get('n_val', '?')} validation images"
+    validation = f"{escaped(facts.data.get('n_val', '?'))} validation images"
     how = "retrained" if facts.retrained else "as trained in the search"
     rows = [(f"these weights ({how}, seed {facts.seed})", validation, "1", f"{facts.error:.2%}")]
     if facts.errors:
@@ -117,8 +119,12 @@ def _accuracy(facts: Facts) -> str:
     return f"{table}\n\n{_looks(facts)}"
 
 
+def _choices(facts: Facts) -> str:
+    return _table(("choice", "option"), [(escaped(name), escaped(option)) for name, option in facts.choices.items()])
+
+
 def _looks(facts: Facts) -> str:
-    listed = ", ".join(facts.looks)
+    listed = escaped(", ".join(facts.looks))
     if len(facts.looks) > 1:
         return (
             f"The study read its test images {len(facts.looks)} times, on {listed} (UTC): what was chosen after the "
@@ -143,7 +149,8 @@ def _costs(facts: Facts) -> str:
 def _data(facts: Facts) -> str:
     rows = [(name, _listed(value) if isinstance(value, list | tuple) else value) for name, value in facts.data.items()]
     moments = [("mean of each channel", _rounded(facts.mean)), ("deviation of each channel", _rounded(facts.std))]
-    return _table(("setting", "value"), [row for row in rows if row[0] != "classes"] + moments)
+    shown = [(escaped(name), escaped(value)) for name, value in rows if name != "classes"]
+    return _table(("setting", "value"), shown + moments)
 
 
 def _files(files: Sequence[ExportedFile]) -> str:
@@ -156,7 +163,7 @@ def _files(files: Sequence[ExportedFile]) -> str:
             "-" if file.error is None else f"{file.error:.2%} of {file.images}",
             "-" if file.max_difference is None else f"{file.max_difference:.2g}",
             "-" if file.latency_ms is None else format_cost("latency_ms", file.latency_ms),
-            file.note,
+            escaped(file.note),
         )
         for file in files
     ]
@@ -195,7 +202,7 @@ def _snippets(files: Sequence[ExportedFile], facts: Facts) -> list[str]:
     """How to run the first file of each format."""
     first = {file.format: file for file in reversed(files) if file.format in _RUN}
     image = f"image = numpy.zeros((1, {', '.join(map(str, facts.input_shape))}), numpy.float32)  # pixels from 0 to 1"
-    space = "" if facts.space in SPACES else f', space="{facts.space}"'
+    space = "" if facts.space in SPACES else f", space={json.dumps(facts.space)}"
     snippets = []
     for kind in sorted(first, key=list(_RUN).index):
         lines = _RUN[kind].format(file=first[kind].name, space=space, image=image)
@@ -204,7 +211,7 @@ def _snippets(files: Sequence[ExportedFile], facts: Facts) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [heads, ["---"] * len(heads), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [heads, ["---"] * len(heads), *([str(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -175,7 +175,7 @@ def _claim(folder: Path, models: Sequence[Model], reopened: Reopened) -> None:
     mine = {"study": models[0].facts.study, "digest": study_digest(reopened)}
     try:
         there = json.loads((folder / _STUDY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         there = None
     if isinstance(there, dict) and there != mine:
         raise UsageError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from optnas.errors import UsageError, first_line
-from optnas.task.folder import pixels_of
+from optnas.task.folder import open_image, pixels_of
 
 __all__ = ["Picture", "to_pixels"]
 
@@ -55,7 +55,7 @@ def _decode(picture: Any, input_shape: Sequence[int]) -> NDArray[np.uint8]:
             f"got {type(picture).__name__} for one of {channels}"
         )
     try:
-        with Image.open(picture) if not isinstance(picture, Image.Image) else picture.copy() as opened:
+        with open_image(picture) if not isinstance(picture, Image.Image) else picture.copy() as opened:
             pixels = pixels_of(opened, (size[0], size[1]), "L" if channels == 1 else "RGB")
     except Exception as error:  # a broken file raises whatever its decoder stumbled over
         name = "an image" if isinstance(picture, Image.Image) else str(picture)

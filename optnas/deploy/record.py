@@ -14,6 +14,7 @@ from typing import Any
 
 from optuna import Study
 
+from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE
 from optnas.study import attribute, weights_folder
 from optnas.study.reopen import Reopened
@@ -116,11 +117,21 @@ def retraining_folder(reopened: Reopened) -> Path:
 
 
 def retrained_of(study: Study, trial: int) -> Recorded | None:
-    """The last retraining of a trial; None if there was none."""
+    """The last retraining of a trial; None if there was none.
+
+    Raises:
+        UsageError: If its weights are said to lie outside of their folder.
+    """
     kept = (attribute(study, _RETRAINED) or {}).get(str(trial))
     if kept is None:
         return None
     trainings = tuple(Training(**training) for training in kept["trainings"])
+    for training in trainings:
+        # A study from elsewhere may name any file of this machine.
+        if Path(training.file).name != training.file or training.file == "..":
+            raise UsageError(
+                f"study {study.study_name!r}: expected a file in the folder of retrainings, got {training.file!r}"
+            )
     return Recorded(**{**kept, "trainings": trainings, "mean": tuple(kept["mean"]), "std": tuple(kept["std"])})
 
 

@@ -171,7 +171,7 @@ class Shelf:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return records if isinstance(records, dict) else {}
 

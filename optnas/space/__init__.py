@@ -3,7 +3,7 @@
 from optnas.space.cell import cell
 from optnas.space.choose import choose
 from optnas.space.fingerprint import fingerprint
-from optnas.space.load import SPACES, Build, Space, bind_space, load_space, space_name
+from optnas.space.load import SPACES, Build, Space, bind_space, load_space, space_name, stored_space
 from optnas.space.mobile import mobile
 from optnas.space.stub import (
     CHOSEN,
@@ -39,4 +39,5 @@ __all__ = [
     "options_of",
     "sample",
     "space_name",
+    "stored_space",
 ]

@@ -17,10 +17,11 @@ from optuna.trial import BaseTrial
 from torch import nn
 
 from optnas.errors import UsageError
+from optnas.printable import shell_word
 from optnas.space.cell import cell
 from optnas.space.mobile import mobile
 
-__all__ = ["SPACES", "Build", "Space", "bind_space", "load_space", "space_name"]
+__all__ = ["SPACES", "Build", "Space", "bind_space", "load_space", "space_name", "stored_space"]
 
 #: A search space whose networks know their input already.
 Build = Callable[[BaseTrial], nn.Module]
@@ -32,6 +33,8 @@ SPACES: dict[str, Space] = {"mobile": mobile, "cell": cell}
 
 def load_space(name: str) -> Space:
     """The space called `mobile` or `cell`, or the function `build` of a module given as `module:build`.
+
+    It imports the module, so `name` has to come from a person; see `stored_space` for one that a file says.
 
     Raises:
         UsageError: If there is no such space, module or function, or the module cannot be imported.
@@ -46,6 +49,34 @@ def load_space(name: str) -> Space:
     if not callable(function):
         known = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
         raise UsageError(f"space {name!r}: {module.__name__} has no function {function_name!r}, it has {known}")
+    return function  # type: ignore[no-any-return]
+
+
+def stored_space(name: str, where: str) -> Space:
+    """The space that a study says it searches, without importing anything: a file from elsewhere runs no code here.
+
+    A person's own space is found where its module is imported already: by the person's own program, or by `load_space`
+    because the person named it.
+
+    Args:
+        name: As `space_name` gives it.
+        where: What says so, for the sentence.
+
+    Raises:
+        UsageError: If it is neither a space of optnas nor a function that is imported already.
+    """
+    if name in SPACES:
+        return SPACES[name]
+    module_name, _, function_name = name.partition(":")
+    path = Path(module_name)
+    known = path.stem if path.suffix == ".py" or len(path.parts) > 1 else module_name
+    function = vars(sys.modules[known]).get(function_name) if known in sys.modules else None
+    # Python's own functions are no spaces: none of them is to be called because a file says so.
+    if not callable(function) or known.partition(".")[0] in sys.stdlib_module_names:
+        raise UsageError(
+            f"{where}: its networks are built by {name}, and a name in a file runs no code: if you trust that code, "
+            f"name it yourself with --space {shell_word(name)} (in Python, space=)"
+        )
     return function  # type: ignore[no-any-return]
 
 

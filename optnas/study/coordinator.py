@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from optnas.cost import DeviceFailed
+from optnas.credentials import scrubbed
 from optnas.job import Job, Outcome, run_job
 from optnas.objective import ATTRIBUTE, Objective, Refused, Repeat, is_trained
 from optnas.sampler import NothingToPropose, derive_seed
@@ -291,6 +292,7 @@ class _Coordinator:
     def _fail(self, trial: Trial, reason: str, detail: str = "") -> None:
         with suppress(IndexError):
             reason = reason.splitlines()[0]
+        reason = scrubbed(reason)
         trial.set_user_attr(ATTRIBUTE + "reason", reason)
         self.study.tell(trial, state=TrialState.FAIL)
         self.files.ended(trial.number)

@@ -9,7 +9,7 @@ from optuna import Study
 
 from optnas.cost import BlockCounter
 from optnas.errors import UsageError
-from optnas.space import Build, bind_space, load_space
+from optnas.space import Build, bind_space, stored_space
 from optnas.study.create import attribute
 from optnas.study.digest import space_digest
 
@@ -36,7 +36,8 @@ def known_space(study: Study) -> KnownSpace:
     """The space that `optnas search` recorded in a study.
 
     Raises:
-        UsageError: If the study recorded none, it cannot be imported, or it is no longer the one that was searched.
+        UsageError: If the study recorded none, it is one of a person's own that is not imported (see
+            `stored_space`), or it is no longer the one that was searched.
     """
     settings = attribute(study, "settings") or {}
     task, space = settings.get("task", {}), settings.get("space", {})
@@ -44,7 +45,7 @@ def known_space(study: Study) -> KnownSpace:
     if "name" not in space or "input_shape" not in task or "classes" not in task:
         raise UsageError(f"{where}: it does not say which space it searches; expected one made by optnas search")
     shape, classes = tuple(task["input_shape"]), len(task["classes"])
-    build = bind_space(load_space(space["name"]), shape, classes)
+    build = bind_space(stored_space(space["name"], where), shape, classes)
     if space_digest(build, shape) != space.get("digest"):
         raise UsageError(f"{where}: the space {space['name']} has changed since the study was made")
     return KnownSpace(build, shape, classes)

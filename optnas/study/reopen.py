@@ -13,8 +13,9 @@ from optuna.storages import BaseStorage
 from optnas.cost import USUAL, Prices
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE, Objective
+from optnas.printable import shell_word
 from optnas.prune import DominancePruner, Pruner, make_pruner
-from optnas.space import load_space, space_name
+from optnas.space import space_name, stored_space
 from optnas.study.create import attribute, differences, find_study, study_names
 from optnas.study.digest import space_digest
 from optnas.study.settings import Settings, settings_from
@@ -81,13 +82,17 @@ def make_objective(settings: Settings, before: Mapping[str, Any], *, timed: bool
         timed: Whether latency will be measured; if not, what measured it may be gone.
 
     Raises:
-        UsageError: If the space, the data or the runtime cannot be used, or a device does not answer.
+        UsageError: If the space, the data or the runtime cannot be used, a device does not answer, or the study was
+            timed by a command that the person has not given again.
     """
-    space = load_space(settings.space) if isinstance(settings.space, str) else settings.space
+    space, where = settings.space, f"study {settings.study_name!r}"
+    if isinstance(space, str):
+        space = stored_space(space, where)
     reference_ms = before.get("reference_ms")
     if not timed:
-        prices = Prices(settings.runtime or "eager", reference_ms=reference_ms, command=settings.device_command)
+        prices = Prices(settings.runtime or "eager", reference_ms=reference_ms)
     else:
+        _check_command(settings, before, where)
         prices = settings.prices
     if timed and settings.times_latency:
         prices = replace(prices, reference_ms=reference_ms).calibrated()
@@ -105,6 +110,16 @@ def make_objective(settings: Settings, before: Mapping[str, Any], *, timed: bool
         audit=settings.audit,
         prices=prices,
     )
+
+
+def _check_command(settings: Settings, before: Mapping[str, Any], where: str) -> None:
+    """Refuse to go on by a command that only the study names: it would be a stranger's, in a shell."""
+    command = (before.get("request") or {}).get("device_command")
+    if command is not None and settings.times_latency and (settings.device_command or settings.latency_table) is None:
+        raise UsageError(
+            f"{where}: its latency was timed by a command, and a command in a file is not run: if you trust it, give "
+            f"it yourself with --device-command {shell_word(command)}"
+        )
 
 
 def _pruner(settings: Settings) -> Pruner:

@@ -118,10 +118,11 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
             # One by one: an earlier run may have been killed between two of them.
             if key not in before:
                 study.set_user_attr(ATTRIBUTE + key, value)
-        kept, table = before.get("request"), request["latency_table"]
-        if kept is not None and kept.get("latency_table") != table:
-            # The same table elsewhere: the next call looks for it there.
-            study.set_user_attr(ATTRIBUTE + "request", {**kept, "latency_table": table})
+        kept, here = before.get("request"), {name: request[name] for name in ("latency_table", "storage")}
+        if kept is not None and {**kept, **here} != kept:
+            # The same table elsewhere: the next call looks for it there. And what is kept of the address has no
+            # password, which an earlier version wrote with it.
+            study.set_user_attr(ATTRIBUTE + "request", {**kept, **here})
         _keep_sampler(study, settings)
         with closing(make_executor(settings)) as executor:
             watcher.start(study, settings)
@@ -143,6 +144,7 @@ def supernet_audit(
     networks: int = 20,
     *,
     workers: int | None = None,
+    device_command: str | None = None,
     watcher: Watcher | None = None,
 ) -> SupernetAudit:
     """Compare the shared weights of a study with training from scratch, on networks drawn fairly within its budget.
@@ -164,7 +166,8 @@ def supernet_audit(
         raise UsageError(f"supernet-audit: study {found.study_name!r} was not made by optnas search")
     name = f"{found.study_name} supernet-audit"
     with one_thread(), threadpool_limits(1), closing(watcher), coordinate(storage, found.study_name):
-        settings = settings_from({"storage": storage, "workers": workers}, request)
+        given = {"storage": storage, "workers": workers, "device_command": device_command}
+        settings = settings_from(given, request)
         objective = make_objective(settings, attributes_before(opened, found.study_name)).variant(pruner=NoPruner())
         identity = identity_of(settings, objective)
         # Refuses a space or data that are no longer those of the study.

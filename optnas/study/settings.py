@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from optnas.cost import Constraint, Prices, load_table, parse_constraints, parse_quantity
+from optnas.credentials import shown_address
 from optnas.errors import UsageError
 from optnas.objective import check_objectives
 from optnas.prune import is_audited, make_pruner
 from optnas.runtime import check_runtime, default_runtime, make_runtime
 from optnas.sampler import check_sampler
-from optnas.space import Space, space_name
+from optnas.space import Space, load_space, space_name
 from optnas.study.ending import parse_duration
 from optnas.study.files import Files
 from optnas.study.limits import Limits
@@ -40,7 +41,8 @@ _INSTEAD = {
     "device_command": ("latency_table",),
 }
 """What takes the place of which: where it is given, the study's own is not blamed on the one who gave it."""
-#: Not every setting is one of the study: how far to go and on how many processes is said anew by each call.
+#: Not every setting is one of the study: how far to go and on how many processes is said anew by each call. So is the
+#: command that is run: a study may come from elsewhere, and what it says is run by nobody.
 _OF_THE_CALL = (
     "trials",
     "time",
@@ -54,6 +56,7 @@ _OF_THE_CALL = (
     "checkpoints",
     "checkpoint_limit",
     "storage",
+    "device_command",
 )
 EXECUTORS = ("processes", "ray")
 #: What a worker holds before it trains anything: the interpreter, torch and the images of a small data set.
@@ -77,7 +80,7 @@ class Settings:
     where it is installed."""
     device_command: str | None = None
     """A command that times a network where it will run, such as "./on_phone.sh {file}": it is handed the runtime's
-    file and prints milliseconds as its last line."""
+    file and prints milliseconds as its last line. To be given again when a search goes on: none is run from a file."""
     latency_table: str | None = None
     """A file of optnas latency-table build: latency_ms is foretold from it, and nothing is timed."""
     constraints: Sequence[str] = ()
@@ -323,7 +326,7 @@ class Settings:
     def plain(self) -> dict[str, Any]:
         """Plain values to store: what a later call need not be told again."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values |= {"space": space_name(self.space), "study": self.study_name}
+        values |= {"space": space_name(self.space), "study": self.study_name, "storage": shown_address(self.storage)}
         if self.latency_table is not None:
             values["latency_table"] = str(Path(self.latency_table).resolve())
         else:
@@ -351,14 +354,19 @@ def default_study_name(data: str) -> str:
 def settings_from(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> Settings:
     """Settings from what a person gave, then from what the study was made with, then from the defaults.
 
+    A space that the person names as `module:function` is imported; one that the study names is not, see
+    `optnas.space.stored_space`.
+
     Raises:
-        UsageError: If a name is unknown, or a value is out of range.
+        UsageError: If a name is unknown, a value is out of range, or the module cannot be imported.
     """
     known = [field.name for field in fields(Settings)]
     for name in given:
         if name not in known:
             close = get_close_matches(name, known, 1)
             raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
+    if isinstance(given.get("space"), str):
+        load_space(given["space"])
     kept = {k: v for k, v in (stored or {}).items() if k in known and k not in _OF_THE_CALL}
     for name, others in _INSTEAD.items():
         if given.get(name) is not None:

@@ -16,9 +16,9 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, RDBStorage
-from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import event
 
+from optnas.credentials import check_address, hide_in_logs, shown_address
 from optnas.errors import UsageError
 from optnas.study.write_behind import WriteBehindStorage
 
@@ -42,10 +42,7 @@ def sqlite_path(storage: str) -> Path | None:
 
 def shown_storage(storage: str) -> str:
     """An address as it may stand in a report: without the password that it may hold."""
-    try:
-        return make_url(storage).render_as_string(hide_password=True)
-    except ArgumentError:
-        return storage.partition("@")[2] or storage
+    return shown_address(storage)
 
 
 def open_storage(storage: str, *, create: bool = True) -> BaseStorage:
@@ -65,7 +62,12 @@ def open_storage(storage: str, *, create: bool = True) -> BaseStorage:
     path = sqlite_path(storage)
     if path is None:
         if "://" not in storage:
-            raise UsageError(f"storage: expected an address such as sqlite:///optnas.db, got {storage!r}")
+            shown = shown_storage(storage)
+            raise UsageError(f"storage: expected an address such as sqlite:///optnas.db, got {shown!r}")
+        wrong = check_address(storage)
+        if wrong:
+            raise UsageError(f"storage: {wrong}, got {shown_storage(storage)!r}")
+        hide_in_logs()
         opened = _open(storage, {"pool_pre_ping": True})  # a server may be started anew while networks train
         return WriteBehindStorage(opened) if opened.engine.name == "postgresql" else opened
     _check_file(path, create)

@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,10 @@ from optnas.task.parts import Part, stratified
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
 """Endings of the files that are read, in any case; other files are passed over."""
+
+#: What such a file may hold, whatever its ending says: Pillow knows formats that are programs, such as PostScript, and
+#: would start an interpreter for them.
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")
 
 _SHARES = (0.70, 0.15, 0.15)
 _VAL_SHARE = 0.15
@@ -140,7 +145,9 @@ def _classes(folder: Path, least: int) -> dict[str, list[Path]]:
         except PermissionError as error:
             raise UsageError(f"expected a folder that can be read, got no permission for {folder / name}") from error
         # ._photo.jpg is what macOS writes beside photo.jpg: no image.
-        classes[name] = [e for e in entries if e.suffix.lower() in SUFFIXES and not e.name.startswith(".")]
+        named = [e for e in entries if e.suffix.lower() in SUFFIXES and not e.name.startswith(".")]
+        # A pipe or a device of that name would be read for ever.
+        classes[name] = [e for e in named if e.is_file() or not e.exists()]
         if len(classes[name]) < least:
             raise UsageError(
                 f"expected at least {least} image{'s' * (least > 1)} ({', '.join(sorted(SUFFIXES))}) "
@@ -192,12 +199,27 @@ def _read(folder: Path, files: _Labelled, image_size: int | None, mode: str) -> 
 def _decode(path: Path, image_size: int | None, mode: str) -> _Pixels | None:
     """Pixels, uint8, (height, width, channels), or None if the file is broken."""
     try:
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             return pixels_of(opened, None if image_size is None else (image_size, image_size), mode)
     except PermissionError as error:
         raise UsageError(f"expected images that can be read, got no permission for {path}") from error
     except Exception:  # a broken file raises whatever its decoder stumbled over
         return None
+
+
+def open_image(path: str | PathLike[str]) -> Image.Image:
+    """An image file, opened by Pillow and not decoded yet.
+
+    Raises:
+        OSError: If it cannot be read, or is no image of a format that is one of pixels.
+        ValueError: If it claims so many pixels that Pillow warns of it: a few kilobytes may claim any number.
+    """
+    opened = Image.open(path, formats=_FORMATS)
+    width, height = opened.size
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        opened.close()
+        raise ValueError(f"expected at most {Image.MAX_IMAGE_PIXELS:,} pixels, got {width} x {height}")
+    return opened
 
 
 def pixels_of(opened: Image.Image, size: tuple[int, int] | None, mode: str) -> _Pixels:

@@ -53,7 +53,7 @@ def read_notes(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
             return dict(json.loads((file.metadata() or {})[_NOTES]))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise _no_weights(path, error) from None
 
 

@@ -1,8 +1,11 @@
 """The report as a person sees it, in headless Chromium."""
 
+import re
+import shlex
+
 import pytest
 from browser import visit
-from handmade import awkward, large, one_of_each
+from handmade import add, awkward, large, new_study, one_of_each
 
 from optnas.report.page import write_report
 
@@ -116,3 +119,20 @@ def test_light_and_dark(page_of):
             backgrounds.append(seen.page.evaluate("getComputedStyle(document.body).backgroundColor"))
     light, turned, dark, back = backgrounds
     assert light == back != dark == turned
+
+
+def test_the_command_for_a_budget_is_one_command_whatever_the_costs_are_called(page_of):
+    name = "macs$(touch mark)`touch mark`'; touch mark; '"
+    study = new_study(("error", name))
+    for error, cost in ((0.3, 100.0), (0.2, 200.0), (0.1, 300.0)):
+        add(study, (error, cost), curve=[error])
+    study.set_user_attr("optnas:request", {"data": "digits"})
+    with visit() as seen:
+        seen.page.goto(page_of(study, "costly"))
+        seen.page.locator("input[type=range]").evaluate(
+            "slider => { slider.value = 1; slider.dispatchEvent(new Event('input')) }"
+        )
+        command = seen.page.locator("#best pre").inner_text()
+        assert shlex.split(command)[-2:] == ["--budget", f"{name}<=200"]
+        assert "$(" not in re.sub(r"'[^']*'", "", command)
+        assert seen.errors == []

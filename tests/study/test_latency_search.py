@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 from torch import nn
 
 import optnas
+from optnas.errors import UsageError
 from optnas.runtime import default_runtime, make_runtime
 from optnas.study import is_trained
 from optnas.study.settings import Settings
@@ -105,7 +106,10 @@ def test_a_script_is_found_from_any_folder(tmp_path, monkeypatch):
     given = {"space": space, **QUICK, **LATENCY, "storage": f"sqlite:///{tmp_path}/a.db"}
     optnas.search(trials=1, device_command="./phone.sh {file}", **given)
     monkeypatch.chdir(tmp_path)
-    result = optnas.search(trials=2, study="digits", space=space, storage=f"sqlite:///{tmp_path}/a.db")
+    given = {"study": "digits", "space": space, "storage": f"sqlite:///{tmp_path}/a.db"}
+    with pytest.raises(UsageError, match=f"give it yourself with --device-command '{script} {{file}}'"):
+        optnas.search(trials=2, **given)
+    result = optnas.search(trials=2, device_command=f"{script} {{file}}", **given)
     assert result.settings.device_command == f"{script} {{file}}"
     assert sum(map(is_trained, result.study.trials)) == 2
 

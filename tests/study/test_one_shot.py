@@ -20,6 +20,7 @@ from optnas.errors import UsageError
 from optnas.objective import Objective
 from optnas.sampler import CostAwareSampler, ReinforceSampler
 from optnas.sampler.ranked import RankedSampler
+from optnas.space import load_space
 from optnas.study import InProcess, find_study
 from optnas.study import supernet_audit as audit_room
 from optnas.study.executor import Executor
@@ -470,6 +471,9 @@ def test_an_audit_refuses_a_space_that_is_no_longer_that_of_the_study(believed, 
     file = str(Path("mine.py").resolve())
     for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", "") == file]:
         monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(UsageError, match="a name in a file runs no code"):
+        supernet_audit(networks=4, workers=0)
+    load_space("mine.py:build")
     with pytest.raises(UsageError, match=r"made with other settings \(space.digest"):
         supernet_audit(networks=4, workers=0)
 

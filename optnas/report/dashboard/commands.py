@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from optuna import Study
 
+from optnas.printable import shell_word
 from optnas.study import attribute, shown_storage
 from optnas.study.settings import Settings
 
@@ -19,10 +18,10 @@ def on_study(study: Study, storage: str) -> str:
     """
     if attribute(study, "request") is None:
         return ""
-    flags = f"--study {shlex.quote(study.study_name)}"
+    flags = f"--study {shell_word(study.study_name)}"
     if storage == Settings.storage:
         return flags
-    return f"{flags} --storage {shlex.quote(shown_storage(storage))}"
+    return f"{flags} --storage {shell_word(shown_storage(storage))}"
 
 
 def for_trial(flags: str, number: int) -> list[str]:

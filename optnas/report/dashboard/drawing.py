@@ -11,7 +11,7 @@ from optuna import Study
 
 from optnas.report.blocks import trial_blocks
 from optnas.report.network import network_svg
-from optnas.space import Build, bind_space, load_space
+from optnas.space import Build, bind_space, stored_space
 from optnas.study import attribute
 from optnas.study.known_space import known_space
 from optnas.study.settings import Settings
@@ -36,7 +36,9 @@ def drawing_in(study: Study, settings: Settings) -> Drawing | None:
     task = (attribute(study, "settings") or {}).get("task", {})
     if not {"input_shape", "classes"} <= set(task):
         return None
-    space = load_space(settings.space) if isinstance(settings.space, str) else settings.space
+    space = settings.space
+    if isinstance(space, str):
+        space = stored_space(space, f"study {study.study_name!r}")
     shape = tuple(task["input_shape"])
     return partial(_draw, bind_space(space, shape, len(task["classes"])), shape)
 

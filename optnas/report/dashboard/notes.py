@@ -16,26 +16,16 @@ from optnas.facts.summary import summarise
 from optnas.facts.trials import TrialFacts
 from optnas.front import objective_names
 from optnas.objective import ERROR
+from optnas.report.markdown import escaped
 from optnas.report.style import thinned
 from optnas.report.units import amount
-from optnas.terminal import one_line
 
-__all__ = ["escaped", "study_note", "trial_note"]
+__all__ = ["study_note", "trial_note"]
 
-#: What begins a link by itself, and what Markdown takes for more than a sign in the midst of a line.
-_LINKS, _SIGNS = re.compile(r"(?i)https?:|www|@"), re.compile(r"([\\`*_\[\]<>&|~$#])")
-#: Without width: parts a link, which otherwise is made of the text that escapes leave.
-_JOINER = "\u2060"
 #: Between two cells, with a wide space: the dashboard sets columns side by side.
 _GAP = " | \u2003"
 #: Networks of the front that a study's note lists; of more the middle is left out evenly.
 _LISTED = 20
-
-
-def escaped(text: object) -> str:
-    """A text from a storage as Markdown that shows it as it is, on one line: no link, picture, HTML or formula."""
-    line = _LINKS.sub(lambda found: found[0] + _JOINER, one_line(text))
-    return _SIGNS.sub(r"\\\1", line)
 
 
 def trial_note(trial: TrialFacts, pictures: Mapping[str, str], commands: Sequence[str] = ()) -> str:

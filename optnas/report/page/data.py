@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import isfinite
@@ -16,6 +15,7 @@ from optnas.cost import COSTS
 from optnas.facts.trials import STATES, TrialFacts
 from optnas.front import objective_names
 from optnas.objective import ERROR
+from optnas.printable import shell_word
 from optnas.report.blocks import trial_blocks
 from optnas.report.network import network_svg
 from optnas.report.page.part import Reading
@@ -141,5 +141,5 @@ def _command(reading: Reading) -> str:
     """How to train what a budget picks; nothing for a study that `optnas search` did not make."""
     if attribute(reading.study, "request") is None:
         return ""
-    name = shlex.quote(reading.study.study_name)
-    return f"optnas retrain --study {name} --storage {shlex.quote(reading.storage)}"
+    name = shell_word(reading.study.study_name)
+    return f"optnas retrain --study {name} --storage {shell_word(reading.storage)}"

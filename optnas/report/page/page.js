@@ -47,6 +47,8 @@ function parsed(text) {
   if (!match) return NaN;
   return Number(match[1]) * ({ k: 1e3, m: 1e6, g: 1e9, "%": 0.01 }[match[2].toLowerCase()] ?? 1);
 }
+// One word of a command that a person copies: names come from the study.
+const quoted = (text) => /^[\w<>=.,+-]*$/.test(text) ? `"${text}"` : `'${text.replaceAll("'", `'"'"'`)}'`;
 const loss = (name, value) => (column[name].larger ? -value : value);
 const choicesOf = (one) => data.choices
   .map((choice, index) => [choice.name, choice.options[one.choices[index]]])
@@ -128,7 +130,7 @@ function showBest(one) {
   }
   box.append(make("h3", { text: within ? `The best with ${within}` : `The best of all in ${column[data.y].label}` }), ...describe(one));
   if (data.command) {
-    box.append(make("pre", { text: `${data.command}${asked.length ? ` --budget "${asked.join(",")}"` : ""}` }));
+    box.append(make("pre", { text: `${data.command}${asked.length ? ` --budget ${quoted(asked.join(","))}` : ""}` }));
   }
 }
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -18,16 +17,19 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from optuna import Study
 
+from optnas.credentials import scrubbed
 from optnas.errors import UsageError
 from optnas.facts.summary import summarise
 from optnas.facts.trials import read_trials
 from optnas.front import front, objective_names
+from optnas.printable import shell_word
 from optnas.report.page.data import data_of
 from optnas.report.page.part import Reading, Table
 from optnas.report.page.parts import make_parts
 from optnas.study import attribute, shown_storage, versions
 from optnas.study.known_space import known_space
 from optnas.study.reopen import reopen
+from optnas.study.settings import Settings
 from optnas.terminal import harmless
 from optnas.whole import whole_file
 
@@ -99,7 +101,7 @@ def report_html(study: Study, storage: str = "", *, say: Callable[[str], None] =
         script=Markup(script),
         script_hash=Markup(f"sha256-{digest}"),
         css=Markup(_source("page.css")),
-        commands=_commands(reading),
+        commands=[{key: scrubbed(text) for key, text in block.items()} for block in _commands(reading)],
         settings=_settings(reading),
         footer=f"Written by optnas {versions()['optnas']} on {datetime.now(UTC):%d %B %Y at %H:%M} UTC.",
     )
@@ -132,19 +134,21 @@ def _json(data: Mapping[str, Any]) -> str:
 
 def _commands(reading: Reading) -> list[dict[str, str]]:
     study, request = reading.study, attribute(reading.study, "request")
-    name, where = shlex.quote(study.study_name), shlex.quote(reading.storage)
+    name, where = shell_word(study.study_name), shell_word(reading.storage)
     front_command = f"optnas front --study {name} --storage {where}"
     if request is None:
         return [{"text": "The front in a terminal:", "lines": front_command}]
     search = ["optnas search"]
-    for key, value in request.items():
-        if value in (None, [], "", False) or key in ("storage", "data_root"):
+    known = [one.name for one in fields(Settings) if one.name not in ("storage", "data_root")]
+    for key in known:  # nothing that a study from elsewhere has beside them: a person copies this into a shell
+        value = request.get(key)
+        if value in (None, [], "", False):
             continue
         flag = "--constraint" if key == "constraints" else "--" + key.replace("_", "-")
         if value is True:
             search.append(flag)
         else:
-            search.append(f"{flag} {shlex.quote(','.join(map(str, value)) if isinstance(value, list) else str(value))}")
+            search.append(f"{flag} {shell_word(','.join(map(str, value)) if isinstance(value, list) else str(value))}")
     again = " \\\n    ".join([" ".join(search[:1]), *search[1:], "--storage sqlite:///again.db"])
     return [
         {"text": "The same search from the start, in another file:", "lines": again},
@@ -172,5 +176,5 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
             rows += _flat(value, f"{prefix}{key}.")
         else:
             shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            rows.append((f"{prefix}{key}", shown))
+            rows.append((f"{prefix}{key}", scrubbed(shown)))
     return rows

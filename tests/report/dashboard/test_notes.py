@@ -6,7 +6,8 @@ import handmade
 import pytest
 
 from optnas.facts.trials import STATES, TrialFacts, read_trials
-from optnas.report.dashboard.notes import escaped, study_note, trial_note
+from optnas.report.dashboard.notes import study_note, trial_note
+from optnas.report.markdown import escaped
 
 HOSTILE = [
     "<script>alert(1)</script>",
