@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 from urllib.parse import unquote
 
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
-__all__ = ["HIDDEN", "check_address", "has_password", "hide_in_logs", "scrubbed", "shown_address"]
+__all__ = ["HIDDEN", "check_address", "has_password", "hide_in_logs", "scrubbed", "scrubbed_json", "shown_address"]
 
 HIDDEN = "***"
 """Stands for a password."""
@@ -32,7 +33,22 @@ def scrubbed(text: str) -> str:
     Passwords are known by where they stand, not by what they are: to blot out each "optnas" of a message would tell
     the one whose password that is.
     """
-    return _AS_KEY.sub(rf"\1{HIDDEN}", _IN_ADDRESS.sub(rf"\1:{HIDDEN}@", text))
+    # Keys first: an @ behind `?password=` is not the one before the host.
+    return _IN_ADDRESS.sub(rf"\1:{HIDDEN}@", _AS_KEY.sub(rf"\1{HIDDEN}", text))
+
+
+def scrubbed_json(value: Any) -> Any:
+    """A value of JSON in which every text is `scrubbed`, and what a key calls a password is hidden."""
+    if isinstance(value, str):
+        return scrubbed(value)
+    if isinstance(value, dict):
+        return {
+            scrubbed_json(key): HIDDEN if isinstance(one, str) and _KEYS.fullmatch(key) else scrubbed_json(one)
+            for key, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [scrubbed_json(one) for one in value]
+    return value
 
 
 def shown_address(address: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 import unicodedata
 
-__all__ = ["printable", "shell_word"]
+__all__ = ["one_line", "printable", "shell_word"]
 
 # Control and format characters (escape sequences, text that runs backwards), separators of lines and paragraphs,
 # and the halves of characters that no terminal can encode.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Format characters without which Persian, Hindi and many emoji are not written.
+_JOINERS = "\u200c\u200d"
 
 
 def printable(text: object, *, lines: bool = False) -> str:
@@ -26,11 +28,16 @@ def printable(text: object, *, lines: bool = False) -> str:
     shown = str(text)
     if shown.isascii() and shown.isprintable():  # nearly always
         return shown
-    kept = "\n\t" if lines else ""
+    kept = _JOINERS + "\n\t" if lines else _JOINERS
     return "".join(
         one if one in kept or unicodedata.category(one) not in _UNSEEN else one.encode("unicode_escape").decode()
         for one in shown
     )
+
+
+def one_line(text: object) -> str:
+    """A name or sentence that can forge no second line: its white space is single spaces, the rest as `printable`."""
+    return printable(" ".join(str(text).split()))
 
 
 def shell_word(text: object) -> str:

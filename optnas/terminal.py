@@ -1,30 +1,15 @@
-"""The terminal, and texts for it and for pages: what stands in a study is shown there and never obeyed."""
+"""The terminal: what stands in a study is shown there and never obeyed."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-__all__ = ["Terminal", "harmless", "one_line"]
+from optnas.printable import printable
 
-#: Control signs but for tab and line break, halves of signs, and what has no width or turns the direction of writing.
-_STEERS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-_INSTEAD = "\ufffd"
-
-
-def harmless(text: str) -> str:
-    """A text without what a terminal would obey, such as an escape: a sign for "unknown" stands in its place."""
-    return _STEERS.sub(_INSTEAD, text)
-
-
-def one_line(text: object) -> str:
-    """A name or sentence that can forge no second line."""
-    return harmless(" ".join(str(text).split()))
+__all__ = ["Terminal"]
 
 
 class Terminal(Console):
@@ -40,4 +25,4 @@ class Terminal(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=harmless(segment.text))
+            yield segment if segment.control else segment._replace(text=printable(segment.text, lines=True))

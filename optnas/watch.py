@@ -18,10 +18,11 @@ from optnas.credentials import scrubbed
 from optnas.facts.summary import format_value
 from optnas.front import Network, front, objective_names
 from optnas.objective import ATTRIBUTE
+from optnas.printable import one_line, printable
 from optnas.study import Event, is_trained
 from optnas.study.search import Watcher, hypervolume_so_far
 from optnas.study.settings import Settings
-from optnas.terminal import Terminal, harmless, one_line
+from optnas.terminal import Terminal
 
 __all__ = ["Watch", "front_table"]
 
@@ -99,7 +100,7 @@ class Watch(Watcher):
             self._live.start()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(harmless(scrubbed(text))), soft_wrap=True)
+        self._console.print(Text(printable(scrubbed(text), lines=True)), soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         if self.stop.is_set():

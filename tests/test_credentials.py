@@ -9,7 +9,7 @@ import handmade
 import pytest
 
 from optnas.cli import main
-from optnas.credentials import check_address, has_password, hide_in_logs, scrubbed, shown_address
+from optnas.credentials import check_address, has_password, hide_in_logs, scrubbed, scrubbed_json, shown_address
 from optnas.errors import UsageError, first_line
 from optnas.report.dashboard.commands import for_study, on_study
 from optnas.report.page.write import report_html
@@ -78,6 +78,14 @@ def test_a_password_that_would_end_up_in_the_name_of_a_host_is_refused():
 )
 def test_a_text_is_scrubbed_and_no_more_than_that(text, clean):
     assert scrubbed(text) == clean
+
+
+def test_json_is_scrubbed_wherever_a_text_stands():
+    settings = {"storage": "postgresql://ann:pw@host/db", "password": "pw", "epochs": 3}
+    assert scrubbed_json({"settings": settings, "x": ["token=pw", None]}) == {
+        "settings": {"storage": "postgresql://ann:***@host/db", "password": "***", "epochs": 3},
+        "x": ["token=***", None],
+    }
 
 
 def test_messages_for_a_person_are_scrubbed_where_they_are_made():

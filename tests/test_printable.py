@@ -3,11 +3,11 @@ import io
 import pytest
 from rich.console import Console
 
-from optnas.printable import printable
+from optnas.printable import one_line, printable
 
 
 def test_text_that_a_terminal_shows_stays_as_it_is():
-    for text in ("digits", "block2.op=mb3_k3", "größe 漢字 é", "100 µs ± 3", ""):
+    for text in ("digits", "block2.op=mb3_k3", "größe 漢字 é", "100 µs ± 3", "研究 🙂 👩\u200d🔬 می\u200cخواهم", ""):
         assert printable(text) == text
     assert printable(3.5) == "3.5"
 
@@ -33,6 +33,10 @@ def test_what_a_terminal_would_obey_is_spelt_out(text, shown):
 def test_text_of_several_lines_keeps_these_alone():
     assert printable("a\n\tb\x1b[A\r\n", lines=True) == "a\n\tb\\x1b[A\\r\n"
     assert printable("a\nb") == r"a\nb"
+
+
+def test_a_name_is_one_line():
+    assert one_line("digits\r\n\n  optnas: all is\twell\x1b") == r"digits optnas: all is well\x1b"
 
 
 def test_a_console_prints_no_escape_sequence_of_a_name():

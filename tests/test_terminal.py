@@ -4,7 +4,7 @@ import pytest
 from handmade import WILD
 from rich.table import Table
 
-from optnas.terminal import Terminal, harmless, one_line
+from optnas.terminal import Terminal
 
 
 @pytest.fixture
@@ -16,22 +16,6 @@ def terminal():
 
 def written(terminal):
     return terminal.file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("stem.width=8\tand\n研究 🙂 é", "stem.width=8\tand\n研究 🙂 é"),
-        ("\x1b[31mred\x1b[0m", "�[31mred�[0m"),
-        ("\x9b31m, \x07, \r, \x7f, \u202e, \u2028, \ud800", "�31m, �, �, �, �, �, �"),
-    ],
-)
-def test_what_steers_a_terminal_is_shown_instead(text, shown):
-    assert harmless(text) == shown
-
-
-def test_a_name_is_one_line():
-    assert one_line("digits\r\n\n  optnas: all is\twell\x1b") == "digits optnas: all is well�"
 
 
 def test_texts_are_written_as_they_are(terminal):

@@ -16,7 +16,7 @@ from optnas.facts.certainty import Certainty, certainty
 from optnas.facts.fitness import Fitness, chances, in_words, rank
 from optnas.facts.weights import WeightMap
 from optnas.front import Network, objective_names
-from optnas.terminal import one_line
+from optnas.printable import one_line
 from optnas.watch import front_table
 
 __all__ = ["certainty_or_none", "fitness_facts", "fitness_table", "map_lines", "member_facts", "plain"]

@@ -11,13 +11,14 @@ from optuna import Study
 
 from optnas.cli.command import add_command, add_study
 from optnas.errors import UsageError, first_line
+from optnas.printable import one_line
 from optnas.report import check_picture
 from optnas.report.blocks import Block, summary, trial_blocks
 from optnas.report.differences import differences
 from optnas.report.network import save_blocks, save_difference
 from optnas.study import find_study, open_storage
 from optnas.study.known_space import known_space
-from optnas.terminal import Terminal, one_line
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 

@@ -18,11 +18,12 @@ from optnas.errors import UsageError
 from optnas.explain import Explanation, Importances, Price, explain
 from optnas.explain.words import effect_range, rise
 from optnas.objective import ERROR, Objective
+from optnas.printable import one_line
 from optnas.report.explained import save_explained
 from optnas.report.picture import check_picture
 from optnas.study import find_study, open_storage
 from optnas.study.reopen import reopen
-from optnas.terminal import Terminal, one_line
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 

@@ -24,9 +24,10 @@ from optnas.facts.summary import format_value
 from optnas.facts.weights import weight_map
 from optnas.front import Network, front, objective_names
 from optnas.objective import ATTRIBUTE
+from optnas.printable import one_line
 from optnas.report import save_choice, save_front
 from optnas.study import find_study, open_storage
-from optnas.terminal import Terminal, one_line
+from optnas.terminal import Terminal
 from optnas.watch import front_table
 
 __all__ = ["add"]

@@ -23,9 +23,10 @@ from optnas.errors import UsageError
 from optnas.facts.summary import format_value
 from optnas.front import front
 from optnas.objective import ERROR
+from optnas.printable import one_line
 from optnas.report.deployed import save_deployed
 from optnas.study.reopen import Reopened, reopen
-from optnas.terminal import Terminal, one_line
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 

@@ -16,10 +16,10 @@ from optnas.cli.command import STORAGE, add_command, add_study, budget_of
 from optnas.cost import format_cost
 from optnas.deploy.retrain import Retrained, Retraining, choose_networks, retrain
 from optnas.errors import UsageError
-from optnas.printable import shell_word
+from optnas.printable import one_line, shell_word
 from optnas.study import shown_storage
 from optnas.study.reopen import Reopened, reopen
-from optnas.terminal import Terminal, one_line
+from optnas.terminal import Terminal
 
 __all__ = ["add"]
 

@@ -13,9 +13,10 @@ from optuna.trial import BaseTrial, TrialState
 
 from optnas.cli.command import add_command, add_study
 from optnas.errors import UsageError
+from optnas.printable import one_line
 from optnas.study import attribute, find_study, open_storage
 from optnas.study.known_space import known_space
-from optnas.terminal import Terminal, one_line
+from optnas.terminal import Terminal
 from optnas.verdict import judge_study
 
 __all__ = ["add"]

@@ -14,10 +14,10 @@ from typing import Any
 from optuna import Study
 from optuna.trial import FrozenTrial
 
+from optnas.credentials import scrubbed_json
 from optnas.errors import UsageError
 from optnas.front import front
 from optnas.keeping.beside import kept_in
-from optnas.keeping.credentials import without_credentials
 from optnas.keeping.pictures import pictures_of
 from optnas.keeping.plain import FORMAT, plain_study, plain_trial
 from optnas.keeping.record import read_record
@@ -101,7 +101,7 @@ def archive_study(study: Study, storage: str, path: Path, *, pictures: bool = Fa
     with whole_file(path) as beside, zipfile.ZipFile(beside, "x", zipfile.ZIP_DEFLATED) as file:
         sums = _Sums(file)
         sums.add(README, _readme(record.name, len(trials), made, path).encode())
-        sums.add(STUDY, json.dumps(without_credentials(plain_study(record)), indent=1, allow_nan=False).encode())
+        sums.add(STUDY, json.dumps(scrubbed_json(plain_study(record)), indent=1, allow_nan=False).encode())
         sums.add(TRIALS, "".join(f"{_line(trial)}\n" for trial in trials).encode())
         for number, content in weights.items():
             sums.add(weights_name(number), content, compressed=False)
@@ -142,7 +142,7 @@ def _check_path(path: Path) -> None:
 
 
 def _line(trial: FrozenTrial) -> str:
-    return json.dumps(without_credentials(plain_trial(trial)), allow_nan=False)
+    return json.dumps(scrubbed_json(plain_trial(trial)), allow_nan=False)
 
 
 def _content(path: Path | None) -> bytes | None:

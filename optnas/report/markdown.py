@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from optnas.printable import printable
+from optnas.printable import one_line
 
 __all__ = ["escaped"]
 
@@ -16,5 +16,5 @@ _JOINER = "\u2060"
 
 def escaped(text: object) -> str:
     """A text as Markdown that shows it as it is, on one line: no link, picture, HTML or formula, and nothing hidden."""
-    line = printable(" ".join(str(text).split()))
+    line = one_line(text)
     return _SIGNS.sub(r"\\\1", _LINKS.sub(lambda found: found[0] + _JOINER, line))

@@ -50,7 +50,7 @@ def test_what_stands_in_a_study_is_text():
     assert "<script>alert" not in html
     assert "<img" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
-    steering = str.maketrans({"\x9b": "\ufffd", "\u202e": "\ufffd"})
+    steering = str.maketrans({"\x1b": r"\x1b", "\x07": r"\x07", "\r": r"\r", "\x9b": r"\x9b", "\u202e": r"\u202e"})
     assert embedded(html)["study"] == WILD.translate(steering)
     assert not set(html) & set("\x1b\x07\x9b\u202e")
 

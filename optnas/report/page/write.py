@@ -22,7 +22,7 @@ from optnas.errors import UsageError
 from optnas.facts.summary import summarise
 from optnas.facts.trials import read_trials
 from optnas.front import front, objective_names
-from optnas.printable import shell_word
+from optnas.printable import printable, shell_word
 from optnas.report.page.data import data_of
 from optnas.report.page.part import Reading, Table
 from optnas.report.page.parts import make_parts
@@ -30,7 +30,6 @@ from optnas.study import attribute, shown_storage, versions
 from optnas.study.known_space import known_space
 from optnas.study.reopen import reopen
 from optnas.study.settings import Settings
-from optnas.terminal import harmless
 from optnas.whole import whole_file
 
 __all__ = ["report_html", "write_report"]
@@ -106,7 +105,7 @@ def report_html(study: Study, storage: str = "", *, say: Callable[[str], None] =
         footer=f"Written by optnas {versions()['optnas']} on {datetime.now(UTC):%d %B %Y at %H:%M} UTC.",
     )
     # A name may not turn the writing of what follows it round.
-    return harmless(page)
+    return printable(page, lines=True)
 
 
 def _read(study: Study, storage: str, say: Callable[[str], None]) -> Reading:
@@ -128,8 +127,17 @@ def _source(name: str) -> str:
 
 def _json(data: Mapping[str, Any]) -> str:
     """JSON that ends no script element and opens none, whatever is in it."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_shown(data), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _shown(value: Any) -> Any:
+    """Data in which every text is `printable`: the page's script would bring back what JSON only escapes."""
+    if isinstance(value, str):
+        return printable(value, lines=True)
+    if isinstance(value, Mapping):
+        return {_shown(key): _shown(one) for key, one in value.items()}
+    return [_shown(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _commands(reading: Reading) -> list[dict[str, str]]:

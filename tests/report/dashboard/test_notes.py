@@ -133,4 +133,4 @@ def test_every_study_has_notes():
 
 
 def test_a_name_turns_no_writing_round():
-    assert escaped("a \u202eb\x1b\r\nc") == "a \ufffdb\ufffd c"
+    assert escaped("a \u202eb\x1b\r\nc") == r"a \\u202eb\\x1b c"
