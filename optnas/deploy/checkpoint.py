@@ -19,6 +19,9 @@ from optnas.task.weights import fill, read_notes, save_weights
 
 __all__ = ["Facts", "load_checkpoint", "rebuild", "save_checkpoint"]
 
+#: A file from elsewhere may not ask for a network of images larger than any photograph, 4096 x 4096 in three channels.
+_MOST_PIXELS = 3 * 4096**2
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -152,7 +155,9 @@ def _wrong(facts: Facts) -> str:
         **dict.fromkeys(("choices", "data", "costs", "versions"), lambda value: isinstance(value, Mapping)),
         **dict.fromkeys(("search_error", "error"), _is_finite),
         **dict.fromkeys(("mean", "errors", "test_errors"), lambda value: _all(value, _is_finite)),
-        "input_shape": lambda value: _all(value, lambda one: _is_whole(one) and one > 0),
+        "input_shape": lambda value: (
+            _all(value, lambda one: _is_whole(one) and one > 0) and math.prod(value) <= _MOST_PIXELS
+        ),
         "classes": lambda value: _all(value, lambda one: isinstance(one, str)),
         "std": lambda value: _all(value, lambda one: _is_finite(one) and one > 0),
         "looks": lambda value: _all(value, lambda one: isinstance(one, str)),

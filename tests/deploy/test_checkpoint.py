@@ -117,6 +117,7 @@ def test_shared_weights_and_buffers_outside_the_state_dict_come_back(tmp_path):
     [
         ("std", (0.0,)), ("mean", (float("nan"),)), ("input_shape", (1, "8", 8)), ("classes", (1, 2)),
         ("seed", "five"), ("error", None), ("choices", [1]), ("mean", 3), ("input_shape", 7),
+        ("input_shape", (1, 2**20, 2**20)),
     ],
 )  # fmt: skip
 def test_strange_facts_are_refused(field, value, tmp_path):
