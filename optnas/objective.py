@@ -208,10 +208,10 @@ class Objective:
             thresholds = read_bounds(kept.get(ATTRIBUTE + "bounds", ()))
         else:
             thresholds = self._thresholds(trial.study, costs)
-        _keep(trial, costs=costs, fingerprint=name, seed=seed)
         bounds = plain_bounds(thresholds)
         if bounds:
             _keep(trial, bounds=bounds)
+        _keep(trial, costs=costs, seed=seed, fingerprint=name)  # last, since whoever finds it after a kill has all
         return Job(
             trial.number,
             self.build,

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from optuna.exceptions import StorageInternalError
+
 from optnas.cli import (
     archive,
     bench,
@@ -123,8 +125,12 @@ def _storage_trouble(error: BaseException) -> str | None:
     """What is wrong with the storage, if that is what an exception is about."""
     seen: BaseException | None = error
     while seen is not None:
+        reason = None
         if type(seen).__module__.startswith(("sqlite3", "sqlalchemy")):
             reason = str(getattr(seen, "orig", None) or seen).splitlines()[0]
+        if isinstance(seen, StorageInternalError) and isinstance(seen.__cause__, OSError):  # of a journal
+            reason = f"{seen}: {seen.__cause__.strerror}"
+        if reason is not None:
             return f"the storage failed ({reason}); what was stored before is kept, and the same command goes on"
         seen = seen.__cause__ or seen.__context__
     return None

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
-from optnas.cli.command import STORAGE, add_command, add_study
+from optnas.cli.command import STORAGE, add_command, add_study, say
 from optnas.errors import UsageError
 from optnas.keeping.archive import archive_study
 from optnas.keeping.beside import searched_now
@@ -55,7 +55,7 @@ def _restore(given: argparse.Namespace) -> int:
     if given.name == "":
         raise UsageError("restore: expected a name after --as, got nothing")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    made = restore_study(given.archive, open_storage(given.storage), given.storage, given.name)
+    made = restore_study(given.archive, open_storage(given.storage, say=say), given.storage, given.name)
     where = "" if given.storage == STORAGE else f" --storage {shlex.quote(shown_storage(given.storage))}"
     console = Console(highlight=False, markup=False, soft_wrap=True)
     pictures = f", {counted(made.pictures, 'picture')}" if made.pictures else ""
@@ -63,7 +63,7 @@ def _restore(given: argparse.Namespace) -> int:
     console.print(f"restored: {printable(made.study)}, {counted(made.trials, 'trial')}{weights}{pictures}")
     if made.weights_left:
         console.print(
-            f"weights of {counted(made.weights_left, 'network')} stay in the archive: they are kept beside SQLite files"
+            f"weights of {counted(made.weights_left, 'network')} stay in the archive: they are kept beside files"
         )
     console.print(f"next:     optnas front --study {shlex.quote(printable(made.study))}{where}")
     return 0

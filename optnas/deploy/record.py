@@ -102,7 +102,7 @@ def date_of(moment: datetime | None) -> str:
 
 
 def retraining_folder(reopened: Reopened) -> Path:
-    """Where retrained weights are kept: beside a SQLite file, in the working folder for another storage.
+    """Where retrained weights are kept: beside the storage's file, in the working folder for one without.
 
     Those of a study in memory go with it.
     """

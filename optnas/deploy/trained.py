@@ -34,7 +34,7 @@ Weights = Literal["better", "retrained", "searched"]
 def model_of(reopened: Reopened, trial: int, say: Say = lambda text: None, *, weights: Weights = "better") -> Model:
     """The trained network of a trial.
 
-    A search in a SQLite file keeps the weights of its front. Others are trained again with the trial's own seed,
+    A search in a file keeps the weights of its front. Others are trained again with the trial's own seed,
     which on the same CPU and software gives the same weights bit for bit.
 
     Args:

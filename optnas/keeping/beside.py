@@ -1,4 +1,4 @@
-"""What lies beside a storage in a SQLite file: weights, checkpoints, locks, and whether somebody searches."""
+"""What lies beside a storage in a file: weights, checkpoints, locks, and whether somebody searches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from optnas.study import sqlite_path
+from optnas.study import storage_file
 from optnas.study.storage import lock_path
 
 __all__ = [
@@ -78,8 +78,8 @@ def size_of(path: Path) -> int:
 
 
 def locks_of(storage: str) -> list[Path]:
-    """All files of locks of a SQLite file, held or not."""
-    path = sqlite_path(storage)
+    """All files of locks by which studies of a storage in a file are held, or were."""
+    path = storage_file(storage)
     if path is None or not path.resolve().parent.is_dir():
         return []
     path = path.resolve()
@@ -96,7 +96,7 @@ def is_held(lock: Path) -> bool:
 
 
 def searched_now(storage: str, study_name: str) -> bool | None:
-    """Whether a search holds a study; None where that cannot be told, which is in any storage but a SQLite file."""
+    """Whether a search holds a study; None where that cannot be told, which is in any storage but a file."""
     lock = lock_path(storage, study_name)
     return None if lock is None else is_held(lock)
 

@@ -1,4 +1,4 @@
-"""What lies beside a SQLite file, held against what the storage says that should."""
+"""What lies beside the file of a storage, held against what the storage says that should."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optnas.keeping.beside import Kept, is_alive, is_held, kept_in, leftovers, l
 from optnas.keeping.draft import drafts_of
 from optnas.keeping.findings import Finding
 from optnas.keeping.pictures import missing_pictures
-from optnas.study import artifacts_folder, checkpoints_folder, sqlite_path, weights_folder
+from optnas.study import artifacts_folder, checkpoints_folder, sqlite_path, storage_file, weights_folder
 
 __all__ = ["check_beside", "check_files"]
 
@@ -34,7 +34,9 @@ def check_files(study: Study, storage: str, searched: bool | None) -> list[Findi
     kept, members = kept_in(weights), {network.trial for network in front(study)}
     strange = [number for number in (*kept.files, *kept_in(checkpoints).files) if number >= len(trials)]
     if strange:
-        advice = f"was the storage copied without its {sqlite_path(storage)}-wal, or an older one put in its place?"
+        log = sqlite_path(storage)
+        without = "" if log is None else f"copied without its {log}-wal, or "
+        advice = f"was the storage {without}replaced by an older one?"
         found.append(_of(kept, strange, "lost", "with files of their own are not in the storage", advice, name))
     stale = [number for number in kept.files if number < len(trials) and number not in members]
     if stale:
@@ -62,7 +64,7 @@ def check_files(study: Study, storage: str, searched: bool | None) -> list[Findi
 
 def check_beside(names: Sequence[str], storage: str) -> list[Finding]:
     """What belongs to no study of a storage: locks, drafts, and folders of studies that are gone."""
-    path = sqlite_path(storage)
+    path = storage_file(storage)
     if path is None:
         return []
     path, found = path.resolve(), []

@@ -14,10 +14,10 @@ from optnas.front import objective_names
 from optnas.keeping.findings import Finding, Severity
 from optnas.objective import ATTRIBUTE, ERROR, is_trained
 from optnas.study import attribute, study_names, versions
+from optnas.study.coordinator import MOST_STARTS
 
 __all__ = ["check_study", "check_trials"]
 
-_MOST_STARTS = 10
 #: Kept for each trained network; curves are rounded to six digits.
 _KEPT = ("costs", "fingerprint", "seed", "curve")
 _ROUNDED = 1e-6
@@ -69,14 +69,14 @@ def _stale(study: Study, trials: Sequence[FrozenTrial], searched: bool | None) -
     elif running and not searched and not made:
         found.append(_of("worth knowing", running, "running, and optnas searches this study no more", "", name))
     elif running and not searched:
-        worn = [trial for trial in running if _kept(trial, "starts", 1) >= _MOST_STARTS]
+        worn = [trial for trial in running if _kept(trial, "starts", 1) >= MOST_STARTS]
         rest = [trial for trial in running if trial not in worn]
         blank = [trial for trial in rest if not trial.params]
         begun = [trial for trial in rest if trial.params]
         for some, what, advice in (
             (begun, "running, and nobody searches", "it runs them again, with their choices and seeds"),
             (blank, "running without choices, and nobody searches", "it proposes for them anew"),
-            (worn, f"interrupted {_MOST_STARTS} times", "it gives them up"),
+            (worn, f"interrupted {MOST_STARTS} times", "it gives them up"),
         ):
             if some:
                 found.append(_of("next search", some, what, advice, name))

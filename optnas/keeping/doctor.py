@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.version import __version__ as optuna_version
 
-from optnas.errors import UsageError, first_line
+from optnas.errors import UsageError
 from optnas.keeping.beside import searched_now
 from optnas.keeping.check_files import check_beside, check_files
+from optnas.keeping.check_journal import check_journal, check_journal_kind
 from optnas.keeping.check_trials import check_study, check_trials
 from optnas.keeping.draft import let_go
 from optnas.keeping.findings import SEVERITIES, Finding
 from optnas.keeping.salvage import is_short
 from optnas.keeping.snapshot import snapshot
 from optnas.study import coordinate, open_storage, shown_storage, sqlite_path, study_names
+from optnas.study.addresses import journal_path
+from optnas.study.journal import is_journal, open_journal
+from optnas.study.schema import tables_of
+from optnas.study.storage import mend_journal, upgrade_tables
 
 __all__ = ["CHECKED", "Examined", "examine", "examine_studies", "mend"]
 
@@ -66,7 +68,9 @@ def examine(storage: str, study: str | None = None) -> Examined:
     Raises:
         UsageError: If there is no such storage or study, or the file is of something else than Optuna.
     """
-    path = sqlite_path(storage)
+    journal, path = journal_path(storage), sqlite_path(storage)
+    if journal is not None:
+        return _examine_journal(journal, storage, study)
     if path is None:
         return examine_studies(open_storage(storage, create=False), storage, study)
     check_kind(path)
@@ -125,7 +129,9 @@ def mend(storage: str, examined: Examined) -> list[str]:
     said = []
     for finding in examined.findings:
         if finding.upgrade:
-            said.append(_upgrade(storage))
+            said.append(upgrade_tables(storage))
+        elif finding.cut:
+            said.append(mend_journal(storage))
         elif finding.remove and finding.study is None:
             said.append(_remove(finding.remove))
         elif finding.remove and finding.study is not None:
@@ -153,10 +159,19 @@ def check_kind(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"storage {path}: cannot be read: {error.strerror or error}") from None
     if header and header != b"SQLite format 3\0":
-        raise UsageError(
-            f"storage {path}: expected a SQLite database of Optuna, got another kind of file; if it was one, "
-            "optnas doctor --rescue-into NEW.db reads what is left"
-        )
+        which = "another kind of file; if it was one, optnas doctor --rescue-into NEW.db reads what is left"
+        if is_journal(path):
+            which = f"a journal, whose address is journal:///{path}"
+        raise UsageError(f"storage {path}: expected a SQLite database of Optuna, got {which}")
+
+
+def _examine_journal(path: Path, storage: str, study: str | None) -> Examined:
+    check_journal_kind(path)
+    findings, readable = check_journal(path, storage)
+    if not readable:
+        return Examined(shown_storage(storage), (), 0, _sorted(findings), damaged=True)
+    found = examine_studies(open_journal(path), storage, study)
+    return Examined(found.storage, found.studies, found.trials, _sorted([*findings, *found.findings]))
 
 
 def _damage(copied: Path, path: Path) -> list[Finding]:
@@ -185,41 +200,17 @@ def _copy_opened(copied: Path) -> Iterator[tuple[BaseStorage | None, list[Findin
     """The storage in a copy, with what its tables say; None if they are not those of the installed Optuna."""
     opened = RDBStorage(f"{_SQLITE}{copied}", skip_compatibility_check=True)
     try:
-        current, head, known = opened.get_current_version(), opened.get_head_version(), opened.get_all_versions()
-        if current == head:
+        tables = tables_of(opened)
+        if tables.age == "same":
             yield opened, []
-        elif current in known:
-            yield None, [Finding(
-                "lost", f"the tables are those of an older Optuna ({current}, that of {optuna_version} is {head})",
-                "nothing can be read until they are upgraded", upgrade=True,
-            )]  # fmt: skip
+        elif tables.age == "older":
+            advice = "nothing can be read until they are upgraded, which the next search does too"
+            yield None, [Finding("next search", str(tables), advice, upgrade=True)]
         else:
-            yield None, [Finding(
-                "lost", f"the tables are those of a newer Optuna ({current}) than the installed {optuna_version}",
-                "install a newer Optuna; nothing in the file is wrong",
-            )]  # fmt: skip
+            advice = "install that Optuna; nothing in the file is wrong"
+            yield None, [Finding("lost", str(tables), advice)]
     finally:
         let_go(opened)
-
-
-def _upgrade(storage: str) -> str:
-    path = sqlite_path(storage)
-    assert path is not None
-    kept = path.with_name(f"{path.name}.before-{datetime.now():%Y-%m-%d-%H%M%S}")
-    with snapshot(path) as copied:
-        with closing(sqlite3.connect(copied)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copyfile(copied, kept)
-    opened = RDBStorage(storage, skip_compatibility_check=True)
-    try:
-        opened.upgrade()
-    except Exception as error:
-        raise UsageError(
-            f"storage {path}: cannot be upgraded ({first_line(error)}); it is as before in {kept}"
-        ) from None
-    finally:
-        let_go(opened)
-    return f"upgraded the tables; the file as it was is {kept}"
 
 
 def _remove(paths: Sequence[Path]) -> str:

@@ -36,11 +36,16 @@ class Finding:
     upgrade: bool = False
     """Whether mending brings the storage to the tables of the installed Optuna."""
 
+    cut: bool = False
+    """Whether mending takes what was half written out of a journal."""
+
     @property
     def mend(self) -> str:
         """What mending does about it; empty for nothing."""
         if self.upgrade:
             return "copies the file and upgrades its tables"
+        if self.cut:
+            return "copies the file and takes that half out"
         if self.remove:
             return f"removes {', '.join(path.name for path in self.remove[:5])}" + (
                 f" and {len(self.remove) - 5} more" if len(self.remove) > 5 else ""

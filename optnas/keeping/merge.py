@@ -19,7 +19,7 @@ from optnas.keeping.record import StudyRecord, read_record, write_record
 from optnas.keeping.snapshot import snapshot
 from optnas.keeping.unite import Part, United, check_same, unite
 from optnas.objective import ATTRIBUTE
-from optnas.study import open_storage, shown_storage, sqlite_path, weights_folder
+from optnas.study import open_storage, shown_storage, sqlite_path, storage_file, weights_folder
 from optnas.study.files import weights_path
 
 __all__ = ["Merged", "as_address", "merge"]
@@ -186,7 +186,7 @@ def _sources_of(
 def _named_apart(sources: Sequence[str]) -> list[tuple[str, str]]:
     """Addresses with what to call each: the name of a file where that tells them apart."""
     addresses = [as_address(source) for source in sources]
-    paths = [sqlite_path(address) for address in addresses]
+    paths = [storage_file(address) for address in addresses]
     whole = [
         shown_storage(address) if path is None else str(path) for address, path in zip(addresses, paths, strict=True)
     ]
@@ -214,7 +214,7 @@ def _open(named: tuple[str, str]) -> Iterator[_Source]:
         raise UsageError(f"merge: {path}: expected a SQLite file, got a folder")
     with snapshot(path) as copied:
         try:
-            storage = open_storage(f"{_SQLITE}{copied}", create=False)
+            storage = open_storage(f"{_SQLITE}{copied}")  # the copy of an older Optuna is upgraded
         except UsageError as error:
             raise UsageError(str(error).replace(str(copied), str(path))) from None
         try:

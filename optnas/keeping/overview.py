@@ -16,7 +16,7 @@ from optnas.facts.trials import trial_facts
 from optnas.front import best, front, objective_names
 from optnas.keeping.beside import kept_in, searched_now, size_of
 from optnas.objective import ERROR
-from optnas.study import attribute, checkpoints_folder, sqlite_path, study_names, weights_folder
+from optnas.study import attribute, checkpoints_folder, storage_file, study_names, weights_folder
 from optnas.study.search import hypervolume_so_far
 
 __all__ = ["StudyRow", "overview", "storage_bytes"]
@@ -73,8 +73,8 @@ def overview(opened: BaseStorage, storage: str) -> list[StudyRow]:
 
 
 def storage_bytes(storage: str) -> int | None:
-    """What a SQLite file takes with the log beside it; None for another storage."""
-    path = sqlite_path(storage)
+    """What the file of a storage takes, with the log beside it that SQLite has; None for one without."""
+    path = storage_file(storage)
     return None if path is None else size_of(path) + size_of(Path(f"{path}-wal"))
 
 

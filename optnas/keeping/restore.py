@@ -61,7 +61,7 @@ class Restored:
     weights: int
     """Networks whose weights lie beside the storage again."""
     weights_left: int
-    """Networks whose weights have no place, since the storage is no SQLite file."""
+    """Networks whose weights have no place, since the storage is no file."""
     pictures: int
 
 

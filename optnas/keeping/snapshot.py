@@ -6,10 +6,11 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from optnas.errors import UsageError
+from optnas.study.schema import copy_database
 
 __all__ = ["snapshot"]
 
@@ -58,9 +59,7 @@ def _copy_at_rest(path: Path, copied: Path) -> bool:
 def _copy_in_use(path: Path, copied: Path) -> None:
     for ending in ("", *_ALONG):
         Path(f"{copied}{ending}").unlink(missing_ok=True)
-    address = f"{path.resolve().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True, timeout=60)) as source, closing(sqlite3.connect(copied)) as target:
-        source.backup(target)
+    copy_database(path, copied)
 
 
 def _state(path: Path) -> list[tuple[int, int] | None]:

@@ -24,7 +24,7 @@ class SeededSampler(BaseSampler):
 
     Optuna's samplers carry one generator from trial to trial, so a resumed study with a seed proposes again
     what it proposed at its start (random: 30 of 30 networks). Here trial 41 draws the same numbers whether
-    trials 0 to 40 ran in this process or last week.
+    trials 0 to 40 ran in this process or last week, and whether or not a kill came between two of its choices.
 
     Args:
         factory: Makes Optuna's sampler from a seed. It must keep nothing between trials but what it reads
@@ -36,6 +36,8 @@ class SeededSampler(BaseSampler):
         self._factory = factory
         self._seed = seed
         self._samplers: dict[int, BaseSampler] = {}
+        self._relative: dict[int, frozenset[str]] = {}
+        """By trial, until its first choice of its own: which choices are made together."""
 
     def reseed_rng(self) -> None:
         """Nothing to do: parallel workers hold trials of different numbers."""
@@ -49,16 +51,27 @@ class SeededSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._of(trial).sample_relative(study, trial, search_space)
+        made = self._of(trial).sample_relative(study, trial, search_space)
+        self._relative[trial.number] = frozenset(made)
+        return made
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
+        sampler = self._of(trial)
+        together = self._relative.pop(trial.number, None)
+        if together is not None:
+            fixed = trial.system_attrs.get("fixed_params", {})
+            for name, distribution in trial.distributions.items():
+                # Chosen before a kill. It stays, and is drawn again only so that the next draw is the next one.
+                if name not in together and name not in fixed and not distribution.single():
+                    sampler.sample_independent(study, trial, name, distribution)
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._of(trial).after_trial(study, trial, state, values)
         self._samplers.pop(trial.number, None)
+        self._relative.pop(trial.number, None)
 
     def _of(self, trial: FrozenTrial) -> BaseSampler:
         if trial.number not in self._samplers:

@@ -1,5 +1,6 @@
 """A study from its first trial to its last: storage, coordinator, executors."""
 
+from optnas.study.addresses import shown_storage, sqlite_path, storage_file
 from optnas.study.coordinator import Event, SearchStopped, is_trained, run
 from optnas.study.create import attribute, find_study, open_study, study_names, versions
 from optnas.study.executor import Executor, InProcess, LimitExceeded, WorkerDied
@@ -9,8 +10,6 @@ from optnas.study.storage import (
     checkpoints_folder,
     coordinate,
     open_storage,
-    shown_storage,
-    sqlite_path,
     weights_folder,
 )
 
@@ -33,6 +32,7 @@ __all__ = [
     "run",
     "shown_storage",
     "sqlite_path",
+    "storage_file",
     "study_names",
     "versions",
     "weights_folder",

@@ -28,7 +28,7 @@ from optnas.study.files import Files
 from optnas.study.write_behind import WriteBehindStorage
 from optnas.task import TrainingDiverged
 
-__all__ = ["Event", "SearchStopped", "is_trained", "run"]
+__all__ = ["MOST_STARTS", "Event", "SearchStopped", "is_trained", "run"]
 
 #: A search ends when so many proposals in a row brought no network to train.
 _MOST_REFUSALS = 1000
@@ -37,7 +37,7 @@ _MOST_REPEATS = 2
 #: A search ends when so many trainings in a row failed.
 _MOST_FAILURES = 8
 #: A trial that was running each time the search was killed is given up after so many starts.
-_MOST_STARTS = 10
+MOST_STARTS = 10
 
 
 class SearchStopped(RuntimeError):
@@ -156,8 +156,8 @@ class _Coordinator:
         for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             trial = Trial(self.study, frozen._trial_id)
             self.interrupted.add(trial.number)
-            if frozen.user_attrs.get(ATTRIBUTE + "starts", 1) >= _MOST_STARTS:
-                self._fail(trial, f"interrupted {_MOST_STARTS} times")
+            if frozen.user_attrs.get(ATTRIBUTE + "starts", 1) >= MOST_STARTS:
+                self._fail(trial, f"interrupted {MOST_STARTS} times")
                 continue
             yield trial
 

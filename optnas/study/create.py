@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE
-from optnas.study.storage import shown_storage
+from optnas.study.addresses import shown_storage
 
 __all__ = ["attribute", "differences", "find_study", "open_study", "study_names", "versions"]
 

@@ -83,7 +83,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
         settings.prices  # noqa: B018
     clock = after(settings.seconds) if settings.seconds else never
     name = settings.study_name
-    storage = open_storage(settings.storage)
+    storage = open_storage(settings.storage, say=watcher.say)
     # The sampler's small matrices too: a second thread of theirs takes a core from a worker and gains nothing.
     with one_thread(), threadpool_limits(1), closing(watcher), coordinate(settings.storage, name):
         before = attributes_before(storage, name)

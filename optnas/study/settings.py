@@ -149,8 +149,8 @@ class Settings:
     cpus_per_trial: float = 1
     """Cores of each trial: so many fewer are trained at a time."""
     checkpoints: str | None = None
-    """Folder where trainings leave what they go on from after a crash; by default beside the SQLite file, none for no
-    checkpoints. Where several machines train, one that all of them reach."""
+    """Folder where trainings leave what they go on from after a crash; by default beside the storage's file, none for
+    no checkpoints. Where several machines train, one that all of them reach."""
     checkpoint_limit: str = "4G"
     """Most bytes of all checkpoints at a time, such as 800M; a training whose share is too small writes none."""
     seed: int = 0
@@ -158,7 +158,8 @@ class Settings:
     study: str | None = None
     """Name of the study; by default that of the data."""
     storage: str = "sqlite:///optnas.db"
-    """Where the study is kept, as an address of Optuna."""
+    """Where the study is kept: sqlite:///FILE, journal:///FILE where SQLite is not safe (a network's file system), or
+    another address of Optuna."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for the first setting that is out of range."""

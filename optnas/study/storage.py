@@ -1,15 +1,13 @@
-"""Where a study is kept: a SQLite file that survives a kill, checked before it is trusted."""
+"""Where a study is kept: a file that survives a kill, checked before it is trusted."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import socket
 import sqlite3
-import stat
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +16,112 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import event
 
-from optnas.credentials import check_address, hide_in_logs, shown_address
+from optnas.credentials import hide_in_logs
 from optnas.errors import UsageError
+from optnas.printable import shell_word
+from optnas.sampler.warm import silent
+from optnas.study.addresses import check_place, check_storage, journal_path, shown_storage, sqlite_path, storage_file
+from optnas.study.journal import cut_halves, is_journal, open_journal, read_lines
+from optnas.study.schema import is_made, names_in, tables_of, upgrade
 from optnas.study.write_behind import WriteBehindStorage
 
 __all__ = [
     "artifacts_folder",
     "checkpoints_folder",
     "coordinate",
+    "mend_journal",
     "open_storage",
     "shown_storage",
     "sqlite_path",
+    "storage_file",
+    "upgrade_tables",
     "weights_folder",
 ]
 
-_SQLITE = "sqlite:///"
 
-
-def sqlite_path(storage: str) -> Path | None:
-    """The file of a `sqlite:///` address, or None for any other address."""
-    return Path(storage.removeprefix(_SQLITE)) if storage.startswith(_SQLITE) else None
-
-
-def shown_storage(storage: str) -> str:
-    """An address as it may stand in a report: without the password that it may hold."""
-    return shown_address(storage)
-
-
-def open_storage(storage: str, *, create: bool = True) -> BaseStorage:
+def open_storage(storage: str, *, create: bool = True, say: Callable[[str], None] = silent) -> BaseStorage:
     """An Optuna storage from its address; a SQLite file is set to write-ahead logging.
 
     What a search writes into a running trial is gathered on SQLite and PostgreSQL, see `WriteBehindStorage`.
 
     Args:
-        storage: "sqlite:///FILE", another address that Optuna knows, or "memory" for none.
-        create: Whether a file that does not exist is made.
+        storage: "sqlite:///FILE", "journal:///FILE", another address that Optuna knows, or "memory" for none.
+        create: Whether a file that does not exist is made, and a SQLite file of an older Optuna upgraded. Who only
+            reads changes nobody's tables.
+        say: Told of an upgrade.
 
     Raises:
-        UsageError: If the file is no SQLite database, cannot be written, or belongs to something else.
+        UsageError: If the file is of another kind, cannot be written, belongs to something else or to another Optuna.
     """
     if storage == "memory":
         return optuna.storages.InMemoryStorage()
-    path = sqlite_path(storage)
+    journal, path = journal_path(storage), sqlite_path(storage)
+    if journal is not None:
+        check_place(journal, create, "a journal of Optuna")
+        return open_journal(journal)
     if path is None:
-        if "://" not in storage:
-            shown = shown_storage(storage)
-            raise UsageError(f"storage: expected an address such as sqlite:///optnas.db, got {shown!r}")
-        wrong = check_address(storage)
-        if wrong:
-            raise UsageError(f"storage: {wrong}, got {shown_storage(storage)!r}")
+        check_storage(storage)
         hide_in_logs()
         opened = _open(storage, {"pool_pre_ping": True})  # a server may be started anew while networks train
         return WriteBehindStorage(opened) if opened.engine.name == "postgresql" else opened
-    _check_file(path, create)
-    opened = _open(storage, {"connect_args": {"timeout": 60}})
+    opened = _open_sqlite(storage, path, create)
+    tables = tables_of(opened)
+    if tables.age == "older" and create:
+        opened.engine.dispose()
+        say(upgrade_tables(storage))
+        opened = _open_sqlite(storage, path, create)
+    elif tables.age != "same":
+        opened.engine.dispose()
+        helps = {
+            "older": f"optnas doctor --storage {shell_word(storage)} --mend upgrades them and keeps a copy",
+            "newer": "install that Optuna",
+        }
+        raise UsageError(f"storage {path}: {tables}: {helps[tables.age]}")
     event.listen(opened.engine, "connect", _tune)
     opened.engine.dispose()
     return WriteBehindStorage(opened)
 
 
-def _open(storage: str, engine_kwargs: dict[str, Any]) -> RDBStorage:
+def upgrade_tables(storage: str) -> str:
+    """Bring a SQLite file of an older Optuna to the tables of the installed one, see `upgrade`.
+
+    Raises:
+        UsageError: If it cannot be upgraded, or a search holds one of its studies.
+    """
+    path = sqlite_path(storage)
+    assert path is not None
+    with ExitStack() as held:
+        for name in names_in(path):
+            held.enter_context(coordinate(storage, name))
+        return upgrade(path)
+
+
+def mend_journal(storage: str) -> str:
+    """Take what was half written out of a journal; returns a sentence that says so.
+
+    Raises:
+        UsageError: If the journal cannot be written, or a search holds one of its studies.
+    """
+    path = journal_path(storage)
+    assert path is not None
+    with ExitStack() as held:
+        for name in dict.fromkeys(read_lines(path).studies):
+            held.enter_context(coordinate(storage, name))
+        kept = cut_halves(path)
+    return f"took what was half written out of {path}; the file as it was is {kept}"
+
+
+def _open_sqlite(storage: str, path: Path, create: bool) -> RDBStorage:
+    """With tables of whatever version."""
+    made = _check_file(path, create) and is_made(path)
+    return _open(storage, {"connect_args": {"timeout": 60}}, any_tables=True, made=made)
+
+
+def _open(storage: str, engine_kwargs: dict[str, Any], *, any_tables: bool = False, made: bool = False) -> RDBStorage:
     try:
-        return RDBStorage(storage, engine_kwargs=engine_kwargs)
+        return RDBStorage(
+            storage, engine_kwargs=engine_kwargs, skip_compatibility_check=any_tables, skip_table_creation=made
+        )
     except Exception as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise UsageError(f"storage {shown_storage(storage)}: cannot be opened: {reason}") from None
@@ -90,40 +132,35 @@ def _tune(connection: sqlite3.Connection, record: object) -> None:
     # dashboard among them, do not block the search.
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+    # Views and triggers of a file from elsewhere call no functions but those that do nothing else than compute.
+    connection.execute("PRAGMA trusted_schema=OFF")
 
 
-def _check_file(path: Path, create: bool) -> None:
-    if not path.exists():
-        if not create:
-            raise UsageError(f"storage {path}: there is no such file")
-        if not path.parent.is_dir():
-            raise UsageError(f"storage {path}: the folder {path.parent} does not exist")
-        if not os.access(path.parent, os.W_OK):
-            raise UsageError(f"storage {path}: the folder {path.parent} cannot be written")
-        return
-    if path.is_dir():
-        raise UsageError(f"storage {path}: expected a SQLite file, got a folder")
-    mode = path.stat().st_mode
-    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(path, os.W_OK):
-        raise UsageError(f"storage {path}: the file is read-only")
+def _check_file(path: Path, create: bool) -> bool:
+    """Whether a SQLite file has tables."""
+    if not check_place(path, create, "a SQLite file"):
+        return False
     with path.open("rb") as file:
         header = file.read(16)
     if header and not header.startswith(b"SQLite format 3"):
-        raise UsageError(f"storage {path}: expected a SQLite database of Optuna, got another kind of file")
-    if header:
-        try:
-            with closing(sqlite3.connect(path)) as connection:
-                rows = connection.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
-        except sqlite3.DatabaseError as error:
-            raise UsageError(f"storage {path}: the database cannot be read: {error}") from None
-        tables = {row[0] for row in rows}
-        if tables and not {"studies", "trials", "version_info"} <= tables:
-            shown = ", ".join(sorted(tables)[:3])
-            raise UsageError(f"storage {path}: the database belongs to something else (its tables: {shown})")
+        which = f"a journal, whose address is journal:///{path}" if is_journal(path) else "another kind of file"
+        raise UsageError(f"storage {path}: expected a SQLite database of Optuna, got {which}")
+    if not header:
+        return False
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            rows = connection.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise UsageError(f"storage {path}: the database cannot be read: {error}") from None
+    tables = {row[0] for row in rows}
+    if tables and not {"studies", "trials", "version_info"} <= tables:
+        shown = ", ".join(sorted(tables)[:3])
+        raise UsageError(f"storage {path}: the database belongs to something else (its tables: {shown})")
+    return bool(tables)
 
 
 def weights_folder(storage: str, study_name: str) -> Path | None:
-    """Where the trained weights of a study are kept, beside its SQLite file; None for another storage.
+    """Where the trained weights of a study are kept, beside the storage's file; None for one without.
 
     Studies never share a folder, whatever signs are in their names and even where file names ignore case.
     """
@@ -136,7 +173,7 @@ def checkpoints_folder(storage: str, study_name: str) -> Path | None:
 
 
 def _beside(storage: str, what: str, study_name: str) -> Path | None:
-    path = sqlite_path(storage)
+    path = storage_file(storage)
     if path is None:
         return None
     path = path.resolve()  # one file may have several names
@@ -144,11 +181,11 @@ def _beside(storage: str, what: str, study_name: str) -> Path | None:
 
 
 def artifacts_folder(storage: str) -> Path | None:
-    """Where optuna-dashboard finds the pictures of a storage's trials: beside a SQLite file, in the working folder for
-    another storage, and nowhere for one in memory."""
+    """Where optuna-dashboard finds the pictures of a storage's trials: beside its file, in the working folder for one
+    without, and nowhere for one in memory."""
     if storage == "memory":
         return None
-    path = sqlite_path(storage)
+    path = storage_file(storage)
     if path is None:
         return Path("optnas-artifacts")
     path = path.resolve()  # one file may have several names
@@ -163,7 +200,7 @@ def safe_name(name: str) -> str:
 
 def lock_path(storage: str, study_name: str) -> Path | None:
     """The file by which a search holds a study, see `coordinate`; None where there is none."""
-    path = sqlite_path(storage)
+    path = storage_file(storage)
     if path is None:
         return None
     path = path.resolve()  # one file may have several names
@@ -173,14 +210,14 @@ def lock_path(storage: str, study_name: str) -> Path | None:
 
 @contextmanager
 def coordinate(storage: str, study_name: str) -> Iterator[None]:
-    """Hold a study for one coordinator: two on one SQLite file would run the same trials.
+    """Hold a study for one coordinator: two on one file would run the same trials.
 
     The lock goes with the process, however it ends.
 
     Raises:
         UsageError: If another process holds the study.
     """
-    path, held_by = sqlite_path(storage), lock_path(storage, study_name)
+    path, held_by = storage_file(storage), lock_path(storage, study_name)
     if path is None or held_by is None:
         yield
         return

@@ -19,8 +19,8 @@ from optnas.errors import UsageError
 from optnas.objective import Objective
 from optnas.prune import NoPruner
 from optnas.space import Choices
+from optnas.study.addresses import storage_file
 from optnas.study.create import attribute
-from optnas.study.storage import sqlite_path
 from optnas.supernet import FairPaths, OneShotTask
 from optnas.task import ImageTask
 
@@ -80,7 +80,7 @@ def supernet_path(study: Study, storage: str, objective: Objective) -> Path:
 
     For a storage in memory they are in a temporary folder that goes with the study.
     """
-    path = sqlite_path(storage)
+    path = storage_file(storage)
     if storage == "memory":
         folder = Path(tempfile.mkdtemp(prefix="optnas-"))
         weakref.finalize(study, shutil.rmtree, folder, ignore_errors=True)

@@ -5,6 +5,7 @@ import sys
 from contextlib import closing
 
 import handmade
+import older
 import optuna
 import pytest
 from optuna.storages import InMemoryStorage
@@ -246,27 +247,22 @@ def test_a_damaged_file(tmp_path):
     assert "--rescue-into" in found.findings[0].advice
 
 
-def older(path):
-    """A storage of Optuna's tables before the last change, as far as the number goes."""
-    storage = open_storage(address(path))
-    add(new(storage))
-    versions = storage.backend.get_all_versions()
-    storage.engine.dispose()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", (versions[1],))
-        connection.commit()
-
-
 def test_older_tables_are_upgraded_with_a_copy_of_the_file_beside(tmp_path):
     path = tmp_path / "a.db"
-    older(path)
+    storage = open_storage(address(path))
+    add(new(storage))
+    storage.remove_session()
+    storage.engine.dispose()
+    older.downgraded(path, "v3.0.0.c")
     content = path.read_bytes()
     (one,) = examine(address(path)).findings
-    assert "of an older Optuna" in one.what
+    assert one.severity == "next search"
+    assert "of an older Optuna: expected v3.2.0.a" in one.what
+    assert "got v3.0.0.c" in one.what
     assert one.mend == "copies the file and upgrades its tables"
     assert path.read_bytes() == content
     (sentence,) = mend(address(path), examine(address(path)))
-    (kept,) = tmp_path.glob("a.db.before-*")
+    (kept,) = tmp_path.glob("a.db.backup-v3.0.0.c")
     assert str(kept) in sentence
     with closing(sqlite3.connect(kept)) as connection:
         assert connection.execute("SELECT count(*) FROM trials").fetchone() == (1,)
@@ -276,12 +272,11 @@ def test_older_tables_are_upgraded_with_a_copy_of_the_file_beside(tmp_path):
 def test_newer_tables_are_told(tmp_path):
     path = tmp_path / "a.db"
     open_storage(address(path)).engine.dispose()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'v9.9.9.a'")
-        connection.commit()
+    older.renumbered(path, "v9.9.9.a")
     (one,) = examine(address(path)).findings
     assert (one.severity, one.mend) == ("lost", "")
-    assert "of a newer Optuna (v9.9.9.a)" in one.what
+    assert "of a newer Optuna: expected v3.2.0.a" in one.what
+    assert "got v9.9.9.a" in one.what
 
 
 def test_what_is_no_storage(tmp_path):

@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 
 import handmade
+import older
 import optuna
 import pytest
 
@@ -37,6 +38,17 @@ def filled(path, name, *fingerprints, seconds=0, **settings):
 
 def loaded(path, name):
     return optuna.load_study(study_name=name, storage=open_storage(address(path)))
+
+
+def test_a_file_of_an_older_optuna_is_read_from_a_copy(tmp_path):
+    filled(tmp_path / "A.db", "s", "a")
+    filled(tmp_path / "B.db", "s", "b", seconds=100)
+    older.downgraded(tmp_path / "A.db", "v3.0.0.c")
+    content = (tmp_path / "A.db").read_bytes()
+    merge([address(tmp_path / "A.db"), address(tmp_path / "B.db")], tmp_path / "C.db")
+    assert [trial.values for trial in loaded(tmp_path / "C.db", "s").trials] == [[1.0, 10.0], [1 / 101, 110.0]]
+    assert (tmp_path / "A.db").read_bytes() == content
+    assert list(tmp_path.glob("*backup*")) == []
 
 
 def test_studies_of_one_name_become_one_and_others_are_copied(tmp_path, monkeypatch):

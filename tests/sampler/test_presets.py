@@ -49,6 +49,21 @@ class TestPresets:
             part.optimize(conditional, n_trials=6)
         assert [trial.params for trial in part.trials] == [trial.params for trial in whole.trials]
 
+    @pytest.mark.parametrize("number", [2, 8])  # among the random ones that come first, and after them
+    def test_a_kill_between_two_choices_makes_no_difference(self, name, number):
+        whole = self.study(name)
+        whole.optimize(conditional, n_trials=number + 1)
+        storage = optuna.storages.InMemoryStorage()
+        part = self.study(name, storage=storage)
+        part.optimize(conditional, n_trials=number)
+        kind = part.ask().suggest_categorical("kind", ["a", "b"])
+        again = self.study(name, storage=storage)
+        (frozen,) = again.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+        trial = optuna.Trial(again, frozen._trial_id)
+        conditional(trial)
+        assert trial.params == whole.trials[number].params
+        assert trial.params["kind"] == kind
+
     def test_pruned_and_failed_trials_do_not_stop_it(self, name):
         study = self.study(name)
 

@@ -1,0 +1,84 @@
+"""Addresses of storages, and the files that some of them name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from optnas.credentials import check_address, shown_address
+from optnas.errors import UsageError
+
+__all__ = ["check_place", "check_storage", "journal_path", "shown_storage", "sqlite_path", "storage_file"]
+
+_SQLITE = "sqlite:///"
+_JOURNAL = "journal:///"
+
+
+def sqlite_path(storage: str) -> Path | None:
+    """The file of a `sqlite:///` address, or None for any other address."""
+    return Path(storage.removeprefix(_SQLITE)) if storage.startswith(_SQLITE) else None
+
+
+def journal_path(storage: str) -> Path | None:
+    """The file of a `journal:///` address, or None for any other address."""
+    return Path(storage.removeprefix(_JOURNAL)) if storage.startswith(_JOURNAL) else None
+
+
+def storage_file(storage: str) -> Path | None:
+    """The file of an address, beside which the rest of a study is kept: a SQLite file or a journal; None for others."""
+    return sqlite_path(storage) or journal_path(storage)
+
+
+def shown_storage(storage: str) -> str:
+    """An address as it may stand in a report: without the password that it may hold."""
+    return shown_address(storage)
+
+
+def check_storage(storage: str) -> None:
+    """Refuse what is no address of a storage, or of one that cannot be trusted.
+
+    Raises:
+        UsageError: In these cases.
+    """
+    scheme, separator, _ = storage.partition("://")
+    shown = shown_storage(storage)
+    if not separator:
+        raise UsageError(f"storage: expected an address such as sqlite:///optnas.db, got {shown!r}")
+    if scheme == "journal":
+        raise UsageError(f"storage: expected journal:///FILE, got {shown!r}")
+    if scheme in ("redis", "rediss"):
+        raise UsageError(
+            f"storage: expected sqlite:///FILE, journal:///FILE or the address of a database, got {shown!r}: what "
+            "Optuna keeps in Redis are pickles, and to read one runs whatever code is in it"
+        )
+    wrong = check_address(storage)
+    if wrong:
+        raise UsageError(f"storage: {wrong}, got {shown!r}")
+
+
+def check_place(path: Path, create: bool, expected: str) -> bool:
+    """Whether there is a file of a storage.
+
+    Args:
+        path: The file.
+        create: Whether one is made that is not there.
+        expected: What it should be, for the message.
+
+    Raises:
+        UsageError: If it, or the folder that it would come into, cannot be written, or is not there.
+    """
+    if not path.exists():
+        if not create:
+            raise UsageError(f"storage {path}: there is no such file")
+        if not path.parent.is_dir():
+            raise UsageError(f"storage {path}: the folder {path.parent} does not exist")
+        if not os.access(path.parent, os.W_OK):
+            raise UsageError(f"storage {path}: the folder {path.parent} cannot be written")
+        return False
+    if path.is_dir():
+        raise UsageError(f"storage {path}: expected {expected}, got a folder")
+    mode = path.stat().st_mode
+    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(path, os.W_OK):
+        raise UsageError(f"storage {path}: the file is read-only")
+    return True
