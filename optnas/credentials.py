@@ -16,13 +16,17 @@ __all__ = ["HIDDEN", "check_address", "has_password", "hide_in_logs", "scrubbed"
 HIDDEN = "***"
 """Stands for a password."""
 
-_SECRET = r"[a-z_]*(?:password|passwd|passphrase|pwd|secret|token|api_?key)"
-_KEYS = re.compile(_SECRET, re.IGNORECASE)
-#: scheme://user:PASSWORD@; greedy, since a password may hold an @ that should have been encoded.
-_IN_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://[^\s:/@'\"]*):([^\s'\"]*)@", re.IGNORECASE)
-#: password=..., 'password': '...', ?password=... and the same percent-encoded, as in odbc_connect.
+_SECRET = r"(?:password|passwd|passphrase|pwd|secret|token|api_?key)"
+_KEYS = re.compile(rf"[a-z_]*{_SECRET}", re.IGNORECASE)
+# Neither begins with what may be long, a scheme or the first half of a key: a text of letters alone would be searched
+# from each of them; nor is a password longer than a page.
+#: ://user:PASSWORD@; greedy, since a password may hold an @ that should have been encoded. A quote ends it, unless it
+#: stands within a word.
+_IN_ADDRESS = re.compile(r"(://[^\s:/@'\"]{0,1024}):((?:[^\s'\"]|'(?=[\w%!#$&*+?^~.-])){0,1024})@")
+#: password=..., 'password': '...', ?password=... and the same percent-encoded, as in odbc_connect; \' as in libpq's.
 _AS_KEY = re.compile(
-    rf"({_SECRET}(?:['\"]\s*:\s*|\s*=\s*|%3D|%253D))('[^']*'|\"[^\"]*\"|(?:(?!%3B|%26)[^\s&;,'\")\]}}])+)",
+    rf"({_SECRET}(?:['\"]\s*:\s*|\s*=\s*|%3D|%253D))"
+    r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?:\\.|(?!%3B|%26)[^\s&;,'\")\]}])+)",
     re.IGNORECASE,
 )
 

@@ -74,10 +74,20 @@ def test_a_password_that_would_end_up_in_the_name_of_a_host_is_refused():
         ("odbc_connect=UID%3Dme%3BPWD%3Ds3cr3t%3B", "odbc_connect=UID%3Dme%3BPWD%3D***%3B"),
         ('password authentication failed for user "me"', 'password authentication failed for user "me"'),
         ("see http://a.b/c: write x@y.z at 10:30", "see http://a.b/c: write x@y.z at 10:30"),
+        ("got \"postgresql://me:s3'cr'3t@host/db\"", 'got "postgresql://me:***@host/db"'),
+        ("'postgresql://me@host/db', not 'me@home'", "'postgresql://me@host/db', not 'me@home'"),
+        (r"host=x password=s3\'cr\ 3t dbname=y", "host=x password=*** dbname=y"),
+        (r"password='s3\'cr3t' dbname=y", "password=*** dbname=y"),
     ],
 )
 def test_a_text_is_scrubbed_and_no_more_than_that(text, clean):
     assert scrubbed(text) == clean
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("text", ["a" * 300_000, "0f" * 150_000, "a." * 150_000, "x=" * 150_000, "://a:" * 60_000])
+def test_a_long_text_is_read_once(text):
+    assert scrubbed(text) == text
 
 
 def test_json_is_scrubbed_wherever_a_text_stands():
@@ -109,6 +119,11 @@ def test_no_command_prints_a_password(address, command, capfd, tmp_path, monkeyp
     said = "".join(capfd.readouterr())
     assert "storage" in said
     assert PASSWORD not in said
+
+
+def test_what_is_given_to_a_flag_that_does_not_exist_is_not_repeated(capfd):
+    assert main(["front", "--stroage=postgresql://me:s3 cr3t@host/db"]) == 2
+    assert capfd.readouterr().err == "optnas: unknown argument --stroage; did you mean --storage?\n"
 
 
 def test_who_gives_a_password_on_the_command_line_is_told_once_who_else_reads_it(capfd):

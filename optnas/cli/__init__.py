@@ -117,7 +117,8 @@ def _parser() -> Parser:
 
 
 def _unknown_flag(parser: argparse.ArgumentParser, flag: str) -> str:
-    close = get_close_matches(flag.split("=")[0], parser._option_string_actions, 1)
+    flag = flag.partition("=")[0]  # what is given for it may be a secret
+    close = get_close_matches(flag, parser._option_string_actions, 1)
     return f"unknown argument {flag}" + (f"; did you mean {close[0]}?" if close else f" (see {parser.prog} --help)")
 
 
