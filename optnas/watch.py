@@ -16,7 +16,7 @@ from rich.text import Text
 
 from optnas.credentials import scrubbed
 from optnas.facts.summary import format_value
-from optnas.front import Network, front, objective_names
+from optnas.front import GrowingFront, Network, objective_names
 from optnas.objective import ATTRIBUTE
 from optnas.printable import one_line, printable
 from optnas.study import Event, is_trained
@@ -87,8 +87,8 @@ class Watch(Watcher):
         self._repeats = sum(ATTRIBUTE + "repeat_of" in trial.user_attrs for trial in trials)
         self._epochs = sum(len(trial.user_attrs.get(ATTRIBUTE + "curve", ())) for trial in trials if is_trained(trial))
         self._running: set[int] = set()
-        self._front = front(study)
-        self._hypervolume = hypervolume_so_far(study)
+        self._growing = GrowingFront(study)
+        self._look()
         goes_on = f", goes on from {self._before}" if self._before else ""
         until = [] if self._target is None else [f"{self._target} trained networks in all"]
         until += [f"{settings.time} of time"] if settings.time else []
@@ -98,6 +98,10 @@ class Watch(Watcher):
             # Drawn anew four times a second, so that the clock runs while networks train.
             self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
+
+    def _look(self) -> None:
+        self._front = self._growing.members()
+        self._hypervolume = hypervolume_so_far(self._study, self._front)
 
     def say(self, text: str) -> None:
         self._console.print(Text(printable(scrubbed(text), lines=True)), soft_wrap=True)
@@ -113,8 +117,7 @@ class Watch(Watcher):
                 self._trained += 1
                 self._pruned += event.kind == "pruned"
                 self._epochs += event.epochs
-                self._front = front(self._study)
-                self._hypervolume = hypervolume_so_far(self._study)
+                self._look()
             case "refused":
                 self._refused += 1
             case "repeat":

@@ -6,7 +6,7 @@ import pytest
 
 from optnas.cost import parse_constraints
 from optnas.errors import UsageError
-from optnas.front import best, candidates, front, hypervolume, networks, objective_names
+from optnas.front import GrowingFront, best, candidates, front, hypervolume, networks, objective_names
 
 
 def make(rows, directions=("minimize", "minimize"), names=("error", "macs"), constraints=None):
@@ -53,6 +53,34 @@ def test_empty_and_single():
     assert front(make([])) == []
     assert best(make([])) is None
     assert numbers(front(make([(0.5, 5)]))) == [0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_growing_front_is_the_front_at_every_moment(seed):
+    generator = np.random.default_rng(seed)
+    study = optuna.create_study(directions=["minimize", "maximize"])
+    growing, running = GrowingFront(study), []
+    for _ in range(120):
+        if running and generator.random() < 0.6:
+            trial = running.pop(int(generator.integers(len(running))))
+            match generator.integers(8):
+                case 0:
+                    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                case 1:
+                    trial.set_user_attr("optnas:repeat_of", 0)
+                    study.tell(trial, [0.0, 9.0])
+                case 2:
+                    trial.set_constraint("c", 1.0)
+                    study.tell(trial, [0.0, 9.0])
+                case 3:
+                    study.tell(trial, [-np.inf, 9.0])
+                case _:
+                    study.tell(trial, list(map(float, generator.integers(0, 8, 2))))  # with ties
+        else:
+            running.append(study.ask())
+        if generator.random() < 0.5:
+            assert growing.members() == front(study)
+    assert growing.members() == front(study) != []
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])

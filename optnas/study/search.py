@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from optuna.study import StudyDirection
 from threadpoolctl import threadpool_limits
 
 from optnas.errors import UsageError
-from optnas.front import front, hypervolume, networks, objective_names
+from optnas.front import Network, front, hypervolume, networks, objective_names
 from optnas.objective import ATTRIBUTE, Objective
 from optnas.prune import NoPruner
 from optnas.sampler import CostAwareSampler, Experience
@@ -186,17 +187,21 @@ def supernet_audit(
             return audit_supernet(audited, objective, executor, supernet, networks, watcher)
 
 
-def hypervolume_so_far(study: Study) -> float | None:
+def hypervolume_so_far(study: Study, members: Sequence[Network] | None = None) -> float | None:
     """The share of the study's reference box that its front dominates, or None if the study has no box.
 
     The box reaches from 0 to the error of guessing, and for each cost to its budget, or else to the dearest
     of the random networks drawn when the study was created. It stays the same as long as the study lives.
+
+    Args:
+        study: Made by a search, or any other.
+        members: Its front, where that is known already.
     """
     reference = attribute(study, "reference")
     if reference is None:
         return None
-    names = objective_names(study)
-    losses = np.array([[network.values[name] for name in names] for network in front(study)])
+    names, members = objective_names(study), front(study) if members is None else members
+    losses = np.array([[network.values[name] for name in names] for network in members])
     return hypervolume(losses.reshape(-1, len(names)), [reference[name] for name in names])
 
 
