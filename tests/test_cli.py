@@ -22,7 +22,6 @@ QUICK = ["--epochs", "1", "--workers", "0", "--train-images", "200"]
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("optnas.study.first_look._PROBES", 10)
 
 
 @pytest.fixture

@@ -16,11 +16,9 @@ from optnas.study.known_space import KnownSpace
 def searched(tmp_path_factory):
     """A storage with a study of three networks and a trial without any, and a study of somebody else."""
     storage = f"sqlite:///{tmp_path_factory.mktemp('searched')}/optnas.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optnas.study.first_look._PROBES", 4)
-        optnas.search(
-            space="toy:digits_space", trials=3, epochs=1, workers=0, sampler="random", pruner="none", storage=storage
-        )
+    optnas.search(
+        space="toy:digits_space", trials=3, epochs=1, workers=0, sampler="random", pruner="none", storage=storage
+    )
     optuna.load_study(study_name="digits", storage=storage).add_trial(create_trial(state=TrialState.FAIL))
     params, distributions = {"width": 4}, {"width": IntDistribution(1, 9)}
     other = optuna.create_study(study_name="other", storage=storage)

@@ -17,7 +17,6 @@ def _study(tmp_path_factory):
     search = ["search", "--space", "toy:digits_space", "--trials", "4", "--epochs", "1", "--workers", "0"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("optnas.study.first_look._PROBES", 4)
         assert main([*search, "--pruner", "none"]) == 0
     return folder
 

@@ -15,7 +15,6 @@ QUICK = {"space": "toy:digits_space", "epochs": 1, "workers": 0}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("optnas.study.first_look._PROBES", 4)
 
 
 @pytest.mark.parametrize("storage", ["memory", "sqlite:///a.db"])

@@ -219,7 +219,8 @@ def _undisturbed() -> Iterator[None]:
     finally:
         worker.listen_error_messages = listen
         for number, handler in kept.items():
-            signal.signal(number, handler)
+            if handler is not None:  # one that is not Python's own cannot be given back
+                signal.signal(number, handler)
 
 
 @contextmanager

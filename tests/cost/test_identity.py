@@ -152,7 +152,9 @@ def test_functions_of_torch_are_told_by_name() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("setting", [threading.Lock(), (x for x in "ab"), Bare(sys.stdout)], ids=str)
+@pytest.mark.parametrize(
+    "setting", [threading.Lock(), (x for x in "ab"), Bare(sys.stdout)], ids=lambda setting: type(setting).__name__
+)
 def test_what_cannot_be_compared_has_no_name(setting: Any) -> None:
     assert digest_of(Pool(setting), SHAPE) is None
     assert digest_of(nn.Sequential(Pool([setting])), SHAPE) is None

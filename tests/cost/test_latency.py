@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from itertools import combinations
+from statistics import median
 
 import pytest
 import torch
@@ -90,8 +91,12 @@ def test_latency_ms_is_the_same_measure():
 def test_more_work_takes_longer():
     large = nn.Sequential(*(nn.Conv2d(16, 16, 3, padding=1) for _ in range(20)))
     small = nn.Sequential(*(nn.Conv2d(16, 16, 3, padding=1) for _ in range(5)))
-    ratios = [measure_latency(net, (16, 28, 28), seconds=0.4, reference_ms=1.0).ratio for net in (large, small)]
-    assert 2.5 < ratios[0] / ratios[1] < 6
+
+    def measured(network):
+        return measure_latency(network, (16, 28, 28), seconds=0.2, reference_ms=1.0).ratio
+
+    # In turn, and the median: the two of a pair do not always see an equally busy machine.
+    assert 2.5 < median(measured(large) / measured(small) for _ in range(7)) < 6
 
 
 def test_the_module_threads_and_random_state_are_untouched():

@@ -12,9 +12,7 @@ SEARCH = {"space": "toy:digits_space", "epochs": 1, "workers": 0, "sampler": "ra
 @pytest.fixture(scope="session")
 def _searched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("searched")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("optnas.study.first_look._PROBES", 4)
-        optnas.search(trials=5, storage=f"sqlite:///{folder}/study.db", **SEARCH)
+    optnas.search(trials=5, storage=f"sqlite:///{folder}/study.db", **SEARCH)
     return folder
 
 

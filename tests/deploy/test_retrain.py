@@ -228,9 +228,7 @@ def test_weights_that_are_gone(reopened):
     assert said == [f"trial {trial}: its retrained weights are gone; optnas retrain brings them back"]
 
 
-def test_all_training_images_and_the_training_that_a_trial_chose(tmp_path, monkeypatch):
-    monkeypatch.setattr("optnas.study.first_look._PROBES", 4)
-
+def test_all_training_images_and_the_training_that_a_trial_chose(tmp_path):
     def space(trial, input_shape, num_classes):
         width = trial.suggest_int("width", 8, 40)
         return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, num_classes))

@@ -16,7 +16,6 @@ SEARCH = {"space": "toy:digits_space", "epochs": 1, "workers": 0, "sampler": "ra
 def storage(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("optnas.study.first_look._PROBES", 4)
     return f"sqlite:///{tmp_path}/optnas.db"
 
 

@@ -127,7 +127,6 @@ def test_files_of_one_name_are_told_apart(tmp_path):
 @pytest.mark.slow
 def test_a_merged_study_is_searched_further_and_repeats_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("optnas.study.first_look._PROBES", 10)
     search = ["search", "--epochs", "1", "--workers", "0", "--train-images", "100", "--space", "toy:digits_space"]
 
     def go_on(file, trials):

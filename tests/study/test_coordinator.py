@@ -256,7 +256,8 @@ def test_jobs_are_plain_values_that_run_anywhere():
     assert run_job(cloudpickle.loads(cloudpickle.dumps(job))).error == run_job(job).error
 
 
-def test_a_network_that_others_wait_for_costs_one_failure():
+def test_a_network_that_others_wait_for_costs_one_failure(monkeypatch):
+    monkeypatch.setattr("optnas.study.coordinator._MOST_FAILURES", 4)
     objective = toy.objective(toy.small_space, toy.ToyTask(delay=0.3, trouble="kill", every=1))
     study, pool = new_study(objective), ProcessPool(2)
     for _ in range(3):
@@ -264,7 +265,7 @@ def test_a_network_that_others_wait_for_costs_one_failure():
     with closing(pool), pytest.raises(SearchStopped):
         run(study, objective, pool, 1)
     failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
-    assert len(failed) <= 10
+    assert len(failed) <= 6
     assert all("WorkerDied" in trial.user_attrs["optnas:reason"] for trial in failed)
 
 

@@ -30,7 +30,7 @@ def without(trial, input_shape, num_classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, num_classes))
 
 
-pytestmark = pytest.mark.usefixtures("few_looks")
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture(autouse=True)

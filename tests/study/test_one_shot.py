@@ -53,7 +53,7 @@ class Overflow(nn.Module):
         return x * 1e38 * 1e38
 
 
-pytestmark = pytest.mark.usefixtures("few_looks")
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def agreement(tau):

@@ -30,11 +30,18 @@ psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.slow
 
 
+def stop(number, frame):
+    """What a search does when it is told to end."""
+    sys.exit(number)
+
+
 @pytest.fixture(scope="module")
 def local():
+    before = signal.signal(signal.SIGTERM, stop)
     executor = RayExecutor(most=2)
     yield executor
     executor.close()
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -202,8 +209,10 @@ def test_an_address_where_no_cluster_answers_is_told(tmp_path):
 
 
 def test_sigterm_stays_the_search_s(local):
+    assert signal.getsignal(signal.SIGTERM) is stop
     with closing(RayExecutor()):
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is stop
+    assert signal.getsignal(signal.SIGTERM) is stop
 
 
 def test_sleepers_are_cancelled_before_they_start(local, tmp_path):

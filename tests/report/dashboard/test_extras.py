@@ -219,7 +219,6 @@ def test_a_follower_keeps_to_the_study_that_was_asked_for(storage, tmp_path):
 @pytest.fixture
 def _quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("optnas.study.first_look._PROBES", 4)
 
 
 QUICK = {"space": "toy:digits_space", "epochs": 1, "workers": 0}
