@@ -196,7 +196,7 @@ class Objective:
         training = {key: value for key, value in params.items() if key not in architecture}
         if training and "+" not in name:
             name += f"+{json.dumps(training, sort_keys=True)}"
-        twin = self._of(trial.study).twin(trial.study, name, trial.number)
+        twin = self.twin(trial.study, name, trial.number)
         if twin is not None:
             # Its costs too: a latency measured again would be another value of the same network.
             known = twin.user_attrs[ATTRIBUTE + "costs"]
@@ -222,6 +222,16 @@ class Objective:
             thresholds,
             is_audited(self.seed, trial.number, self.audit),
         )
+
+    def twin(self, study: Study, network: str, number: int) -> FrozenTrial | None:
+        """The trial that trained the network of this fingerprint, or was stopped, if there is one.
+
+        Args:
+            study: Where to look.
+            network: The fingerprint, with training hyperparameters where those are searched.
+            number: Of the trial that asks, which is not its own twin.
+        """
+        return self._of(study).twin(study, network, number)
 
     def explore(self, trial: BaseTrial) -> None:
         """Make all choices of a trial, those of its network and those of its training.
@@ -360,13 +370,7 @@ class _Known:
     """Numbers of the trials that were looked at for `trained`."""
 
     def twin(self, study: Study, name: str, number: int) -> FrozenTrial | None:
-        """The trial that trained the network of this fingerprint, or was stopped, if there is one.
-
-        Args:
-            study: The study.
-            name: The fingerprint, with training hyperparameters where those are searched.
-            number: The trial that asks, which is not its own twin.
-        """
+        """See `Objective.twin`."""
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
             if trial.number not in self.seen:
                 self.seen.add(trial.number)

@@ -114,7 +114,7 @@ class Watch(Watcher):
                 self._running.add(event.trial)
             case "trained" | "pruned":
                 self._running.discard(event.trial)
-                self._trained += 1
+                self._trained = sum(map(is_trained, self._study.get_trials(deepcopy=False)))  # others may search too
                 self._pruned += event.kind == "pruned"
                 self._epochs += event.epochs
                 self._look()
@@ -124,6 +124,9 @@ class Watch(Watcher):
                 self._repeats += 1
             case "again":
                 self.say(f"trial {event.trial}: {event.message}; it is trained once more, from its checkpoint if any")
+            case "lost" | "waiting":
+                self._running.discard(event.trial)
+                self.say(f"trial {event.trial}: {event.message}")
             case "warning" if event.message not in self._warnings:
                 self._warnings.add(event.message)
                 self.say(event.message)

@@ -2,17 +2,23 @@
 
     python studies/throughput.py                                  # 1000 trials each, SQLite and memory, a few minutes
     python studies/throughput.py --trials 100 --samplers random
+    python studies/throughput.py --storage postgresql+psycopg://USER@HOST/EMPTY_DATABASE --coordinators 1 4
 
 The space has 20 choices and one small network for all of them; nothing is trained. Plain Optuna runs the same choices
 and attributes by `study.optimize` on the same kind of file (write-ahead logging too). Commits are those of the database
 for each trial, counted at SQLAlchemy's engine, those that only read aside. The two take turns, sampler by sampler.
+
+On PostgreSQL several coordinators, each a process, fill one study together; plain Optuna's workers share the trials
+evenly. The clock runs from when all are ready to when the last has ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +30,8 @@ from torch import nn
 
 from optnas import Objective
 from optnas.study import InProcess, open_storage, open_study, run
+from optnas.study.shared import Shared
+from optnas.study.storage import setting_up
 from optnas.study.write_behind import WriteBehindStorage
 from optnas.task import Learned, Task
 
@@ -64,10 +72,10 @@ def with_optnas(storage, sampler: str, trials: int) -> None:
     run(study, objective, InProcess(), trials)
 
 
-def with_optuna(storage, sampler: str, trials: int) -> None:
+def with_optuna(storage, sampler: str, trials: int, name: str = "optuna") -> None:
     made = {"random": optuna.samplers.RandomSampler, "nsga2": optuna.samplers.NSGAIISampler}[sampler](seed=0)
     study = optuna.create_study(
-        storage=storage, study_name=f"optuna {sampler}", directions=["minimize"] * 2, sampler=made
+        storage=storage, study_name=name, directions=["minimize"] * 2, sampler=made, load_if_exists=True
     )
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
@@ -77,6 +85,55 @@ def with_optuna(storage, sampler: str, trials: int) -> None:
         return sum(widths) / 160, widths[0]
 
     study.optimize(objective, n_trials=trials)
+
+
+def one_of_several(address: str, sampler: str, trials: int, coordinators: int) -> None:
+    objective = Objective(space, Free(), costs=("params",), objectives=("error", "params"))
+    name = f"optnas {sampler} {coordinators}"
+    storage = open_storage(address)
+    with setting_up(address, name):
+        study = open_study(storage, name, objective.objectives, {}, objective.sampler(sampler))
+    run(study, objective, InProcess(), trials, holding=Shared(study, objective))
+
+
+def one_of_several_workers(address: str, sampler: str, trials: int, coordinators: int) -> None:
+    with_optuna(
+        optuna.storages.RDBStorage(address), sampler, trials // coordinators, f"optuna {sampler} {coordinators}"
+    )
+
+
+def take_part(work: Callable[[str, str, int, int], None], ready, *given) -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(1)
+    with_optnas(open_storage("memory"), "random", 3)
+    ready.wait()
+    work(*given)
+
+
+def seconds_together(work, address: str, sampler: str, trials: int, coordinators: int) -> float:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(coordinators + 1)
+    arguments = (work, ready, address, sampler, trials, coordinators)
+    processes = [context.Process(target=take_part, args=arguments) for _ in range(coordinators)]
+    for process in processes:
+        process.start()
+    ready.wait()
+    began = time.perf_counter()
+    for process in processes:
+        process.join()
+    return time.perf_counter() - began
+
+
+def compare_together(address: str, samplers: list[str], trials: int, coordinators: list[int]) -> None:
+    open_storage(address)  # the tables
+    print(f"{'sampler':8} {'coordinators':>12} {'optnas':>12} {'plain Optuna':>14} {'ratio':>7}")
+    for sampler in samplers:
+        for count in coordinators:
+            ours, theirs = (
+                trials / seconds_together(work, address, sampler, trials, count)
+                for work in (one_of_several, one_of_several_workers)
+            )
+            print(f"{sampler:8} {count:12} {ours:8.1f} / s {theirs:10.1f} / s {ours / theirs:7.1f}", flush=True)
 
 
 def count_commits(engine: Engine) -> Counter:
@@ -101,8 +158,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--samplers", nargs="+", default=["random", "nsga2"], choices=["random", "nsga2"])
+    parser.add_argument("--storage", help="the address of an empty PostgreSQL, instead of SQLite and memory")
+    parser.add_argument("--coordinators", nargs="+", type=int, default=[1, 4], help="on PostgreSQL, how many at a time")
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if given.storage:
+        return compare_together(given.storage, given.samplers, given.trials, given.coordinators)
     with_optnas(open_storage("memory"), "random", 3)  # the first trial imports what the others find
     print(f"{'sampler':8} {'storage':8} {'optnas':>12} {'plain Optuna':>14} {'ratio':>7}   commits a trial")
     for sampler in given.samplers:

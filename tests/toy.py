@@ -38,6 +38,12 @@ def chaos_space(trial, input_shape, num_classes):
     return nn.Sequential(*layers, nn.Dropout(0.1), nn.Linear(widths[-1], num_classes))
 
 
+def wide_space(trial):
+    """1600 networks."""
+    first, second = trial.suggest_int("first", 1, 40), trial.suggest_int("second", 1, 40)
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, first), nn.ReLU(), nn.Linear(first, second), nn.Linear(second, 3))
+
+
 def small_space(trial):
     """3 networks."""
     width = trial.suggest_int("width", 1, 3)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from optuna import Study, Trial, TrialPruned
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +26,7 @@ from optnas.space import mutate
 from optnas.study.ending import Ending, never
 from optnas.study.executor import Executor, LimitExceeded, WorkerDied
 from optnas.study.files import Files
+from optnas.study.holding import Holding, Sole
 from optnas.study.write_behind import WriteBehindStorage
 from optnas.task import TrainingDiverged
 
@@ -38,6 +40,8 @@ _MOST_REPEATS = 2
 _MOST_FAILURES = 8
 #: A trial that was running each time the search was killed is given up after so many starts.
 MOST_STARTS = 10
+#: What others have done is looked for so often while there is nothing else to do.
+_LOOK_S = 0.5
 
 
 class SearchStopped(RuntimeError):
@@ -49,7 +53,8 @@ class Event:
     """Something that a person watching wants to know: a trial's state changed, or a job was started."""
 
     kind: str
-    """started, again (its worker died), trained, pruned, refused, repeat, failed, or warning."""
+    """started, again (its worker died), trained, pruned, refused, repeat, failed, lost (to another coordinator),
+    waiting (for one), or warning."""
     trial: int
     message: str = ""
     epochs: int = 0
@@ -65,6 +70,7 @@ def run(
     watch: Callable[[Event], None] = lambda event: None,
     ending: Ending = never,
     files: Files = Files(),
+    holding: Holding | None = None,
 ) -> None:
     """Ask, gate, train and tell until the study holds `trials` trained networks in all; None for no limit.
 
@@ -80,18 +86,20 @@ def run(
         watch: Told of what happens.
         ending: Asked before each training.
         files: Where weights and checkpoints are kept.
+        holding: Says which trials this coordinator runs; None where it is the only one of the study. Is closed.
 
     Raises:
         SearchStopped: If nothing is left to train, everything fails, or `ending` says so; what is in training
             then is finished first.
-        KeyboardInterrupt: On Ctrl-C. What was running stays RUNNING for the next call.
+        KeyboardInterrupt: On Ctrl-C. What was running stays RUNNING for the next call, or for another coordinator.
     """
-    coordinator = _Coordinator(study, objective, executor, watch, ending, files)
-    try:
-        coordinator.run(math.inf if trials is None else trials)
-    except KeyboardInterrupt:
-        coordinator.forgive()
-        raise
+    with closing(holding or Sole(study)) as held:
+        coordinator = _Coordinator(study, objective, executor, watch, ending, files, held)
+        try:
+            coordinator.run(math.inf if trials is None else trials)
+        except KeyboardInterrupt:
+            coordinator.forgive()
+            raise
 
 
 @dataclass
@@ -102,11 +110,10 @@ class _Coordinator:
     watch: Callable[[Event], None]
     ending: Ending
     files: Files
+    holding: Holding
     pending: dict[Future[Any], tuple[Trial, Job]] = field(default_factory=dict)
-    twins: dict[str, list[Trial]] = field(default_factory=dict)
-    """By fingerprint: the networks in training, and the trials that wait for the same network."""
-    interrupted: set[int] = field(default_factory=set)
-    """Numbers of the trials that an earlier run left in training."""
+    twins: dict[int, list[Trial]] = field(default_factory=dict)
+    """By the number of the trial that trains it: the trials that wait for the same network."""
     starting: Trial | None = None
     """The trial whose job is being submitted, which in this process means trained."""
     orphans: list[Trial] = field(default_factory=list)
@@ -117,31 +124,36 @@ class _Coordinator:
     exhausted: str = ""
     """Why the sampler has nothing to propose."""
     last_reason: str = ""
+    idle: bool = False
+    """Whether the others train as many networks as are left."""
 
     def run(self, trials: float) -> None:
-        interrupted = self._interrupted()
         self._drop_weights()
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        self.files.sweep(trial.number for trial in running)
-        trained = sum(map(is_trained, self.study.get_trials(deepcopy=False)))
+        self.files.sweep(self._running)
         while True:
-            while len(self.pending) < self.executor.slots and trained + len(self.pending) < trials:
+            while len(self.pending) < self.executor.slots and self.holding.trained() + len(self.pending) < trials:
                 stuck = self.ending(self.study) or self._stuck()
                 if stuck and not self.pending:
                     raise SearchStopped(stuck)
-                if stuck:
+                trial = None if stuck else self._next(trials)
+                if trial is None:
                     break
-                self._propose(self._next(interrupted))
-                trained += self._collect(block=False)
-            if not self.pending:
+                with self._unless_lost(trial):
+                    self._propose(trial)
+                self._collect(block=False)
+            if not self.pending and self.holding.trained() >= trials:
                 return
-            trained += self._collect(block=True)
+            self._collect(block=True)
 
     def forgive(self) -> None:
         """What a person stopped is not to blame for it: the start does not count."""
         for trial in (*(trial for trial, _ in self.pending.values()), *filter(None, [self.starting])):
-            trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) - 1)
-            self._flush(trial)
+            with suppress(UpdateFinishedTrialError):
+                trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) - 1)
+                self._flush(trial)
+
+    def _running(self) -> list[int]:
+        return [trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
     def _stuck(self) -> str | None:
         if self.exhausted:
@@ -152,19 +164,32 @@ class _Coordinator:
             return f"{self.failures} trials in a row failed; the last: {self.last_reason}"
         return None
 
-    def _interrupted(self) -> Iterator[Trial]:
-        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            trial = Trial(self.study, frozen._trial_id)
-            self.interrupted.add(trial.number)
-            if frozen.user_attrs.get(ATTRIBUTE + "starts", 1) >= MOST_STARTS:
-                self._fail(trial, f"interrupted {MOST_STARTS} times")
-                continue
-            yield trial
-
-    def _next(self, interrupted: Iterator[Trial]) -> Trial:
+    def _next(self, trials: float) -> Trial | None:
         if self.orphans:
             return self.orphans.pop(0)
-        return next(interrupted, None) or self.study.ask()
+        while trial := self.holding.next(trials):
+            self.idle = False
+            starts = trial.user_attrs.get(ATTRIBUTE + "starts", 1)
+            if trial.number not in self.holding.interrupted or starts < MOST_STARTS:
+                return trial
+            with self._unless_lost(trial):
+                self._fail(trial, f"interrupted {MOST_STARTS} times")
+        running = self._running()
+        if running and not self.idle and not self.pending:
+            self.idle = True
+            self.watch(Event("waiting", running[0], "is in another search, and nothing else is left: waiting for it"))
+        return None
+
+    @contextmanager
+    def _unless_lost(self, trial: Trial) -> Iterator[None]:
+        """Drop a trial that another coordinator has taken over, or somebody has ended, since it was asked for."""
+        try:
+            yield
+        except UpdateFinishedTrialError:
+            self.starting = None
+            self.holding.drop(trial)
+            reason = "another search took it over, or ended it, while this one was silent; its result here is dropped"
+            self.watch(Event("lost", trial.number, reason))
 
     def _propose(self, trial: Trial) -> None:
         try:
@@ -172,7 +197,7 @@ class _Coordinator:
         except TrialPruned as pruned:
             gate = Refused(str(pruned) or "refused by the space", {})
             trial.set_user_attr(ATTRIBUTE + "reason", gate.reason)
-        except (StorageInternalError, SQLAlchemyError):
+        except (StorageInternalError, SQLAlchemyError, UpdateFinishedTrialError):
             raise
         except DeviceFailed as error:
             self.exhausted = f"{error}; the same command goes on"  # with this trial, which stays RUNNING
@@ -186,15 +211,13 @@ class _Coordinator:
             self._fail(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
             return
         if isinstance(gate, Job):
-            name = trial.user_attrs[ATTRIBUTE + "fingerprint"]
-            if name in self.twins:
-                self.twins[name].append(trial)
-                self._flush(trial)
+            elder = self.holding.claim(trial, trial.user_attrs[ATTRIBUTE + "fingerprint"])
+            if elder is not None:
+                self.twins.setdefault(elder, []).append(trial)
                 self._repeated(trial)
                 return
             self.fruitless = self.repeats = 0
-            self.twins[name] = []
-            if ATTRIBUTE + "starts" in trial.user_attrs or trial.number in self.interrupted:
+            if ATTRIBUTE + "starts" in trial.user_attrs or trial.number in self.holding.interrupted:
                 trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) + 1)
             self.watch(Event("started", trial.number))
             self.starting = trial
@@ -233,25 +256,43 @@ class _Coordinator:
         self.fruitless += 1
         self.last_reason = reason
 
-    def _collect(self, *, block: bool) -> int:
-        """Tell Optuna what is finished; returns how many networks were trained."""
-        trained = 0
+    def _collect(self, *, block: bool) -> None:
+        """Tell Optuna what is finished, here and in the trials that were waited for."""
         # A timeout, so that Ctrl-C is noticed on every platform.
-        done, _ = wait(self.pending, timeout=0.5 if block else 0, return_when=FIRST_COMPLETED)
+        if block and not self.pending:
+            time.sleep(_LOOK_S)
+        done, _ = wait(self.pending, timeout=_LOOK_S if block else 0, return_when=FIRST_COMPLETED)
         for future in done:
             trial, job = self.pending.pop(future)
-            error = future.exception()
-            if isinstance(error, WorkerDied) and self._again(trial, job, error):
-                continue
-            twins = self.twins.pop(trial.user_attrs[ATTRIBUTE + "fingerprint"])
-            if error is None:
-                self._tell(trial, job, future.result(), twins)
-                trained += 1
-            else:
-                detail = _traceback(error)
-                self._fail(trial, f"{type(error).__name__}: {error}", detail)
+            with self._unless_lost(trial):
+                self._take_in(trial, job, future)
+        self._settle()
+
+    def _take_in(self, trial: Trial, job: Job, future: Future[Any]) -> None:
+        error = future.exception()
+        if isinstance(error, WorkerDied) and self._again(trial, job, error):
+            return
+        if error is None:
+            self._tell(trial, job, future.result())
+        else:
+            self._fail(trial, f"{type(error).__name__}: {error}", _traceback(error))
+
+    def _settle(self) -> None:
+        """End the trials whose network another one has trained; where that failed, they are next."""
+        if not self.twins:
+            return
+        elders = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
+        for number in [number for number in self.twins if elders[number].state.is_finished()]:
+            elder, twins = elders[number], self.twins.pop(number)
+            if not is_trained(elder):
                 self.orphans += twins
-        return trained
+                continue
+            for twin in twins:
+                with self._unless_lost(twin):
+                    twin.set_user_attr(ATTRIBUTE + "repeat_of", number)
+                    twin.set_user_attr(ATTRIBUTE + "costs", elder.user_attrs[ATTRIBUTE + "costs"])
+                    self._end(twin, None if elder.values is None else tuple(elder.values))
+                    self.watch(Event("repeat", twin.number, f"the same network as trial {number}"))
 
     def _again(self, trial: Trial, job: Job, error: WorkerDied) -> bool:
         """Begin a training once more whose worker died: the next one may be luckier, and has its checkpoint."""
@@ -269,7 +310,7 @@ class _Coordinator:
         else:
             self.study.tell(trial, list(values))
 
-    def _tell(self, trial: Trial, job: Job, outcome: Outcome, twins: list[Trial]) -> None:
+    def _tell(self, trial: Trial, job: Job, outcome: Outcome) -> None:
         values = self.objective.values(job.costs, outcome)
         self.failures = 0
         self.objective.keep(trial, job, outcome)
@@ -280,11 +321,6 @@ class _Coordinator:
             self.watch(Event("warning", trial.number, outcome.warning))
         kind = "pruned" if values is None else "trained"
         self.watch(Event(kind, trial.number, outcome.reason, epochs=len(outcome.curve)))
-        for twin in twins:
-            twin.set_user_attr(ATTRIBUTE + "repeat_of", trial.number)
-            twin.set_user_attr(ATTRIBUTE + "costs", dict(job.costs))
-            self._end(twin, values)
-            self.watch(Event("repeat", twin.number, f"the same network as trial {trial.number}"))
 
     def _drop_weights(self) -> None:
         self.files.drop_weights(self.study, [trial.number for trial, _ in self.pending.values()])

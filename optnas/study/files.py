@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,13 +37,17 @@ class Files:
             job = replace(job, checkpoint=str(path), checkpoint_bytes=self.checkpoint_bytes)
         return job
 
-    def sweep(self, running: Iterable[int]) -> None:
-        """Remove the checkpoints of all trials but the running ones, by their numbers."""
+    def sweep(self, running: Callable[[], Iterable[int]]) -> None:
+        """Remove the checkpoints of all trials but the running ones.
+
+        Args:
+            running: Their numbers; asked after the files are listed, since others may begin trials meanwhile.
+        """
         if self.checkpoints is None or not self.checkpoints.is_dir():
             return
-        wanted = {str(number) for number in running}
         # A half that a kill left is called after its whole, with more behind.
-        for number in {path.name.partition(".")[0] for path in self.checkpoints.glob(f"*{_WEIGHTS}*")} - wanted:
+        found = {path.name.partition(".")[0] for path in self.checkpoints.glob(f"*{_WEIGHTS}*")}
+        for number in found - {str(number) for number in running()}:
             if number.isdigit():
                 remove_checkpoint(weights_path(self.checkpoints, int(number)))
 

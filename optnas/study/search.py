@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,10 +28,12 @@ from optnas.study.executor import Executor
 from optnas.study.executors import make_executor
 from optnas.study.first_look import first_look
 from optnas.study.gradient import check_gradient, gradient
+from optnas.study.holding import Sole
 from optnas.study.one_shot import check_one_shot, one_shot
 from optnas.study.reopen import Reopened, attributes_before, identity_of, make_objective
 from optnas.study.settings import GRADIENT, Settings, settings_from
-from optnas.study.storage import coordinate, open_storage, sqlite_path
+from optnas.study.shared import Shared
+from optnas.study.storage import can_share, closed_if_it_fails, coordinate, open_storage, setting_up, storage_file
 from optnas.study.supernet import image_task, supernet_path
 from optnas.study.supernet_audit import audit_supernet
 from optnas.study.supernet_training import train_supernet
@@ -85,46 +87,58 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
     clock = after(settings.seconds) if settings.seconds else never
     name = settings.study_name
     storage = open_storage(settings.storage, say=watcher.say)
+    shares = _shares(settings.storage, (attributes_before(storage, name).get("request") or {}) | given)
+    if isinstance(storage, WriteBehindStorage):
+        storage.say = watcher.say
+    elif settings.storage != "memory" and storage_file(settings.storage) is None:
+        watcher.say("in this storage a second search of the study is not noticed: see that there is one only")
     # The sampler's small matrices too: a second thread of theirs takes a core from a worker and gains nothing.
-    with one_thread(), threadpool_limits(1), closing(watcher), coordinate(settings.storage, name):
-        before = attributes_before(storage, name)
-        settings = settings_from(given, before.get("request"))
-        objective = make_objective(settings, before)
-        if settings.evaluator == "one-shot":
-            check_one_shot(settings)
-            image_task(objective)
-        if settings.sampler == GRADIENT:
-            check_gradient(objective)
-        _say_skipped(settings, watcher)
-        experience = _experience(settings, "warm_start" in given, storage, watcher)
-        # Descents propose by themselves; what a study is opened with makes no difference to them.
-        own = "random" if settings.sampler == GRADIENT else settings.sampler
-        sampler = objective.sampler(own, settings.population, experience, watcher.say)
-        # Before the study is made: a space or a warm start that does not work leaves nothing behind.
-        reference = before.get("reference") or first_look(objective, space_name(settings.space), watcher.say)
-        if "request" not in before and isinstance(sampler, CostAwareSampler):
-            sampler.prepare(optuna.create_study(directions=[StudyDirection.MINIMIZE] * len(objective.objectives)))
-        study = open_study(
-            storage,
-            name,
-            objective.objectives,
-            identity_of(settings, objective),
-            sampler,
-        )
-        if isinstance(storage, WriteBehindStorage) and sqlite_path(settings.storage) is not None:
-            storage.hold_alone(study._study_id)
-        request = settings.plain()
-        known = {"request": request, "reference_ms": objective.prices.reference_ms, "reference": reference}
-        for key, value in known.items():
-            # One by one: an earlier run may have been killed between two of them.
-            if key not in before:
-                study.set_user_attr(ATTRIBUTE + key, value)
-        kept, here = before.get("request"), {name: request[name] for name in ("latency_table", "storage")}
-        if kept is not None and {**kept, **here} != kept:
-            # The same table elsewhere: the next call looks for it there. And what is kept of the address has no
-            # password, which an earlier version wrote with it.
-            study.set_user_attr(ATTRIBUTE + "request", {**kept, **here})
-        _keep_sampler(study, settings)
+    with (
+        one_thread(),
+        threadpool_limits(1),
+        closing(watcher),
+        closed_if_it_fails(storage),
+        coordinate(settings.storage, name, alone=not shares),
+    ):
+        with setting_up(settings.storage, name, watcher.say):
+            before = attributes_before(storage, name)
+            settings = settings_from(given, before.get("request"))
+            objective = make_objective(settings, before)
+            if settings.evaluator == "one-shot":
+                check_one_shot(settings)
+                image_task(objective)
+            if settings.sampler == GRADIENT:
+                check_gradient(objective)
+            _say_skipped(settings, watcher)
+            experience = _experience(settings, "warm_start" in given, storage, watcher)
+            # Descents propose by themselves; what a study is opened with makes no difference to them.
+            own = "random" if settings.sampler == GRADIENT else settings.sampler
+            sampler = objective.sampler(own, settings.population, experience, watcher.say)
+            # Before the study is made: a space or a warm start that does not work leaves nothing behind.
+            reference = before.get("reference") or first_look(objective, space_name(settings.space), watcher.say)
+            if "request" not in before and isinstance(sampler, CostAwareSampler):
+                sampler.prepare(optuna.create_study(directions=[StudyDirection.MINIMIZE] * len(objective.objectives)))
+            study = open_study(
+                storage,
+                name,
+                objective.objectives,
+                identity_of(settings, objective),
+                sampler,
+            )
+            if isinstance(storage, WriteBehindStorage) and not shares:
+                storage.hold_alone(study._study_id)
+            request = settings.plain()
+            known = {"request": request, "reference_ms": objective.prices.reference_ms, "reference": reference}
+            for key, value in known.items():
+                # One by one: an earlier run may have been killed between two of them.
+                if key not in before:
+                    study.set_user_attr(ATTRIBUTE + key, value)
+            kept, here = before.get("request"), {name: request[name] for name in ("latency_table", "storage")}
+            if kept is not None and {**kept, **here} != kept:
+                # The same table elsewhere: the next call looks for it there. And what is kept of the address has no
+                # password, which an earlier version wrote with it.
+                study.set_user_attr(ATTRIBUTE + "request", {**kept, **here})
+            _keep_sampler(study, settings)
         with closing(make_executor(settings)) as executor:
             watcher.start(study, settings)
             stopped = ""
@@ -132,7 +146,8 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
                 study.sampler = _by_shared_weights(study, objective, executor, settings, watcher) or sampler
                 ending = _ending(settings, objective, sampler, clock)
                 files = settings.files(executor.slots)
-                run(study, objective, executor, settings.limit, watcher, ending, files)
+                holding = Shared(study, objective) if shares else Sole(study)
+                run(study, objective, executor, settings.limit, watcher, ending, files, holding)
             except SearchStopped as error:
                 stopped = str(error)
             _say_foresight(study, objective, sampler, watcher)
@@ -223,6 +238,12 @@ def _by_shared_weights(
         raise UsageError(
             f"{error}; what was trained before is kept, but it takes a smaller lr, and --study another name"
         ) from None
+
+
+def _shares(storage: str, settings: Mapping[str, Any]) -> bool:
+    """Whether other coordinators may take part; shared weights are one process's."""
+    own = settings.get("sampler") == GRADIENT or settings.get("evaluator") == "one-shot"
+    return can_share(storage) and not own
 
 
 def _ending(settings: Settings, objective: Objective, sampler: BaseSampler, clock: Ending) -> Ending:

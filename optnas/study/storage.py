@@ -17,20 +17,25 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import event
 
 from optnas.credentials import hide_in_logs
-from optnas.errors import UsageError
+from optnas.errors import UsageError, first_line
 from optnas.printable import shell_word
 from optnas.sampler.warm import silent
 from optnas.study.addresses import check_place, check_storage, journal_path, shown_storage, sqlite_path, storage_file
 from optnas.study.journal import cut_halves, is_journal, open_journal, read_lines
+from optnas.study.patience import Say
+from optnas.study.postgres import engine_settings, is_postgresql, locked, one_at_a_time, tune
 from optnas.study.schema import is_made, names_in, tables_of, upgrade
 from optnas.study.write_behind import WriteBehindStorage
 
 __all__ = [
     "artifacts_folder",
+    "can_share",
     "checkpoints_folder",
+    "closed_if_it_fails",
     "coordinate",
     "mend_journal",
     "open_storage",
+    "setting_up",
     "shown_storage",
     "sqlite_path",
     "storage_file",
@@ -62,8 +67,7 @@ def open_storage(storage: str, *, create: bool = True, say: Callable[[str], None
     if path is None:
         check_storage(storage)
         hide_in_logs()
-        opened = _open(storage, {"pool_pre_ping": True})  # a server may be started anew while networks train
-        return WriteBehindStorage(opened) if opened.engine.name == "postgresql" else opened
+        return _open_postgresql(storage) if is_postgresql(storage) else _open(storage, {"pool_pre_ping": True})
     opened = _open_sqlite(storage, path, create)
     tables = tables_of(opened)
     if tables.age == "older" and create:
@@ -117,14 +121,50 @@ def _open_sqlite(storage: str, path: Path, create: bool) -> RDBStorage:
     return _open(storage, {"connect_args": {"timeout": 60}}, any_tables=True, made=made)
 
 
+@contextmanager
+def closed_if_it_fails(storage: BaseStorage) -> Iterator[None]:
+    """Close the connections of a storage where the block raises: nobody is handed a study then."""
+    try:
+        yield
+    except BaseException:
+        if isinstance(storage, WriteBehindStorage):
+            storage.remove_session()
+            storage.engine.dispose()
+        raise
+
+
+def _open_postgresql(storage: str) -> WriteBehindStorage:
+    try:
+        # Two that make the tables at the same moment would fail on each other's.
+        with one_at_a_time(storage, "the tables are made"):
+            opened = _open(storage, engine_settings(storage))
+    except UsageError:
+        raise
+    except Exception as error:
+        raise _cannot_open(storage, error) from None
+    tune(opened.engine)
+    opened.remove_session()
+    opened.engine.dispose()
+    return WriteBehindStorage(opened)
+
+
 def _open(storage: str, engine_kwargs: dict[str, Any], *, any_tables: bool = False, made: bool = False) -> RDBStorage:
     try:
         return RDBStorage(
             storage, engine_kwargs=engine_kwargs, skip_compatibility_check=any_tables, skip_table_creation=made
         )
     except Exception as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise UsageError(f"storage {shown_storage(storage)}: cannot be opened: {reason}") from None
+        raise _cannot_open(storage, error) from None
+
+
+def _cannot_open(storage: str, error: Exception) -> UsageError:
+    shown = shown_storage(storage)
+    if isinstance(error, ImportError) and is_postgresql(storage):
+        return UsageError(
+            f'storage {shown}: the driver of PostgreSQL is missing: pip install "optnas[postgresql]", and give the '
+            "address as postgresql+psycopg://USER@HOST/DATABASE"
+        )
+    return UsageError(f"storage {shown}: cannot be opened: {first_line(getattr(error, 'orig', None) or error)}")
 
 
 def _tune(connection: sqlite3.Connection, record: object) -> None:
@@ -208,15 +248,54 @@ def lock_path(storage: str, study_name: str) -> Path | None:
     return path.with_name(f"{path.name}.{digest}.lock")
 
 
+def can_share(storage: str) -> bool:
+    """Whether several coordinators may search one study of a storage."""
+    return is_postgresql(storage)
+
+
 @contextmanager
-def coordinate(storage: str, study_name: str) -> Iterator[None]:
+def setting_up(storage: str, study_name: str, say: Say = lambda text: None) -> Iterator[None]:
+    """Make a study, or read how it was made, while nobody else does.
+
+    Args:
+        storage: Its address.
+        study_name: The name of the study.
+        say: Told if it has to wait.
+    """
+    if not is_postgresql(storage):
+        yield  # whoever holds the study is alone
+        return
+    with one_at_a_time(storage, f"study {study_name!r} is set up", say):
+        yield
+
+
+def _searched(study_name: str) -> str:
+    return f"study {study_name!r} is searched"
+
+
+@contextmanager
+def coordinate(storage: str, study_name: str, *, alone: bool = True) -> Iterator[None]:
     """Hold a study for one coordinator: two on one file would run the same trials.
 
-    The lock goes with the process, however it ends.
+    The lock goes with the process, however it ends. In a database that is neither SQLite nor PostgreSQL there is none.
+
+    Args:
+        storage: Its address.
+        study_name: The name of the study.
+        alone: False for one of several coordinators, which PostgreSQL can have.
 
     Raises:
         UsageError: If another process holds the study.
     """
+    if is_postgresql(storage):
+        with locked(storage, _searched(study_name), alone=alone) as held:
+            if not held:
+                raise UsageError(
+                    f"study {study_name!r} in {shown_storage(storage)} is being searched by another process"
+                    f"{', which has to be alone' if not alone else ''}: wait for it, or give --study another name"
+                )
+            yield
+        return
     path, held_by = storage_file(storage), lock_path(storage, study_name)
     if path is None or held_by is None:
         yield

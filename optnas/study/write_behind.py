@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import random
 import threading
 import time
 from bisect import bisect_left
@@ -14,26 +13,32 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, inspect, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine
 
-__all__ = ["WriteBehindStorage", "transact"]
+from optnas.study.patience import Say, patiently, transact
+from optnas.study.rows import (
+    Gathered,
+    changed_trials,
+    end_trial,
+    new_trial,
+    owner_of,
+    read_trials,
+    study_of,
+    write_trial,
+)
+
+__all__ = ["WriteBehindStorage"]
 
 _T = TypeVar("_T")
 
-#: A database that does not answer is asked so often, with twice the pause each time: half a minute in all.
-_TRIES = 7
-_FIRST_PAUSE = 0.25
-#: Whoever holds a study alone looks for what others wrote (a trial that a person enqueued) so many seconds apart.
-_PATIENCE = 0.1
+#: Whoever need not know at once what others wrote looks for it so many seconds apart.
+_LOOK_S = 0.1
 
 
 class WriteBehindStorage(BaseStorage):
@@ -44,7 +49,8 @@ class WriteBehindStorage(BaseStorage):
     values. Reads come from a copy in memory; from the database comes only what others wrote. What was not flushed is
     lost with the process, its trial then is one that has no parameters yet.
 
-    The tables are Optuna's own: any other storage reads what was flushed.
+    The tables are Optuna's own: any other storage reads what was flushed. A server that does not answer for a moment is
+    asked again, see `patiently`.
 
     Args:
         backend: The database.
@@ -52,12 +58,17 @@ class WriteBehindStorage(BaseStorage):
 
     def __init__(self, backend: RDBStorage) -> None:
         self._backend = backend
+        self.say: Say = lambda text: None
+        """Told when a server does not answer."""
         self._lock = threading.RLock()
         self._copies: dict[int, _Copy] = {}
         self._study_of: dict[int, int] = {}
-        self._gathered: dict[int, _Gathered] = {}
+        self._gathered: dict[int, Gathered] = {}
         """By trial: what is not written yet of those that this process writes."""
-        self._alone: set[int] = set()
+        self._unhurried: set[int] = set()
+        """Studies that are looked at from time to time."""
+        self._owners: dict[int, str] = {}
+        """By study: who this process is, where it holds trials of its own."""
 
     def __getstate__(self) -> dict[str, Any]:
         self.flush()
@@ -78,35 +89,68 @@ class WriteBehindStorage(BaseStorage):
 
     def hold_alone(self, study_id: int) -> None:
         """Say that no other coordinator works on this study, so that the database need not be asked all the time."""
-        self._alone.add(study_id)
+        self._unhurried.add(study_id)
 
-    def flush(self, trial_id: int | None = None) -> None:
-        """Write what was gathered of a trial, or of all.
+    def hold_shared(self, study_id: int, owner: str) -> None:
+        """Say that other coordinators work on this study too, and that `owner` is the name of this one.
+
+        The trials that it makes are its own from the first moment, and it writes into none that another has taken over.
+        It looks by itself for what the others wrote, see `look`.
+        """
+        self._unhurried.add(study_id)
+        self._owners[study_id] = owner
+
+    def transact(self, work: Callable[[Connection], _T]) -> _T:
+        """What `work` returns, in a transaction of its own; it has to bear being done twice, see `patience.transact`.
 
         Raises:
+            OperationalError: If the database cannot be written or does not come back.
+        """
+        return transact(self._backend, work, self.say)
+
+    def flush(self, trial_id: int | None = None, first: Callable[[Connection], None] | None = None) -> None:
+        """Write what was gathered of a trial, or of all.
+
+        Args:
+            trial_id: Of the trial.
+            first: What is done before in the same transaction; it may add to what is gathered.
+
+        Raises:
+            TrialLost: If another coordinator has taken the trial over.
             UpdateFinishedTrialError: If somebody else ended the trial meanwhile.
         """
         with self._lock:
             for one in [trial_id] if trial_id is not None else list(self._gathered):
                 gathered = self._gathered.get(one)
-                if gathered:
-                    transact(self._backend, partial(_write, trial_id=one, gathered=gathered))
+                if gathered or (gathered is not None and first is not None):
+                    self.transact(partial(self._flush, trial_id=one, gathered=gathered, first=first))
                     gathered.clear()
+
+    def _flush(
+        self,
+        connection: Connection,
+        trial_id: int,
+        gathered: Gathered,
+        first: Callable[[Connection], None] | None,
+    ) -> None:
+        if first is not None:
+            first(connection)
+        write_trial(connection, trial_id, gathered, self._owner(trial_id))
 
     def adopt(self, trial_id: int) -> None:
         """Read a trial again, and take this process for its only writer from now on."""
         with self._lock:
             self._gathered.pop(trial_id, None)
             study_id = self._study(trial_id)
-            self._copy(study_id).put(self._backend.get_trial(trial_id))
-            self._gathered[trial_id] = _Gathered()
+            self._copy(study_id).put(self._ask(self._backend.get_trial, trial_id))
+            self._gathered[trial_id] = Gathered()
 
     def take(self, study_id: int, trial: FrozenTrial) -> None:
         """As `adopt`, of a trial that was just made."""
         with self._lock:
             self._study_of[trial._trial_id] = study_id
             self._copy(study_id).put(trial)
-            self._gathered[trial._trial_id] = _Gathered()
+            self._gathered[trial._trial_id] = Gathered()
 
     def disown(self, trial_id: int) -> None:
         """Forget what was gathered of a trial that somebody else writes now."""
@@ -120,7 +164,7 @@ class WriteBehindStorage(BaseStorage):
     # Studies: rare, and Optuna's own way.
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        return self._backend.create_new_study(directions, study_name)
+        return self._ask(self._backend.create_new_study, directions, study_name)
 
     def delete_study(self, study_id: int) -> None:
         with self._lock:
@@ -128,49 +172,49 @@ class WriteBehindStorage(BaseStorage):
             for trial in known.trials if known else ():
                 self._gathered.pop(trial._trial_id, None)
                 self._study_of.pop(trial._trial_id, None)
-            self._backend.delete_study(study_id)
+            self._ask(self._backend.delete_study, study_id)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._backend.set_study_user_attr(study_id, key, value)
+        self._ask(self._backend.set_study_user_attr, study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._backend.set_study_system_attr(study_id, key, value)
+        self._ask(self._backend.set_study_system_attr, study_id, key, value)
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        return self._backend.get_study_id_from_name(study_name)
+        return self._ask(self._backend.get_study_id_from_name, study_name)
 
     def get_study_name_from_id(self, study_id: int) -> str:
         with self._lock:
             known = self._copy(study_id)
             if known.name is None:
-                known.name = self._backend.get_study_name_from_id(study_id)
+                known.name = self._ask(self._backend.get_study_name_from_id, study_id)
             return known.name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         with self._lock:
             known = self._copy(study_id)
             if known.directions is None:
-                known.directions = self._backend.get_study_directions(study_id)
+                known.directions = self._ask(self._backend.get_study_directions, study_id)
             return list(known.directions)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._backend.get_study_user_attrs(study_id)
+        return self._ask(self._backend.get_study_user_attrs, study_id)
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._backend.get_study_system_attrs(study_id)
+        return self._ask(self._backend.get_study_system_attrs, study_id)
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        return self._backend.get_all_studies()
+        return self._ask(self._backend.get_all_studies)
 
     # Trials.
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         with self._lock:
             if template_trial is not None:
-                trial_id = self._backend.create_new_trial(study_id, template_trial)
+                trial_id = self._ask(self._backend.create_new_trial, study_id, template_trial)
                 self._copy(study_id).looked = None
                 return trial_id
-            trial = transact(self._backend, partial(new_trial, study_id=study_id))
+            trial = self.transact(partial(new_trial, study_id=study_id, owner=self._owners.get(study_id)))
             self.take(study_id, trial)
             return trial._trial_id
 
@@ -212,7 +256,7 @@ class WriteBehindStorage(BaseStorage):
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         with self._lock:
             if state == TrialState.RUNNING:
-                taken = self._backend.set_trial_state_values(trial_id, state, values)
+                taken = self._ask(self._backend.set_trial_state_values, trial_id, state, values)
                 if taken:
                     self.adopt(trial_id)
                 else:
@@ -220,7 +264,7 @@ class WriteBehindStorage(BaseStorage):
                 return taken
             trial, gathered = self._writable(trial_id)
             ended = datetime.now() if state.is_finished() else None
-            transact(self._backend, lambda connection: _end(connection, trial_id, gathered, state, values, ended))
+            self._end(trial_id, gathered, state, values, ended)
             trial.state, trial.datetime_complete = state, ended
             if values is not None:
                 trial.values = list(values)
@@ -236,22 +280,22 @@ class WriteBehindStorage(BaseStorage):
             known = self._copy(self._study(trial_id)).get(trial_id)
             if known is not None and (known.state.is_finished() or trial_id in self._gathered):
                 return known
-            return self._backend.get_trial(trial_id)
+            return self._ask(self._backend.get_trial, trial_id)
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         with self._lock:
             trials = self._copy(study_id).trials
             if trial_number < len(trials) and trials[trial_number].number == trial_number:
                 return trials[trial_number]._trial_id
-            return self._backend.get_trial_id_from_study_id_trial_number(study_id, trial_number)
+            return self._ask(self._backend.get_trial_id_from_study_id_trial_number, study_id, trial_number)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         with self._lock:
             known = self._copy(study_id)
-            if study_id not in self._alone or known.looked is None or time.monotonic() - known.looked > _PATIENCE:
-                self._look(study_id)
+            if study_id not in self._unhurried or known.looked is None or time.monotonic() - known.looked > _LOOK_S:
+                self.transact(partial(self.look, study_id))
             if states is None:
                 found = list(known.trials)
             elif any(state in states for state in TrialState if state.is_finished()):
@@ -270,17 +314,13 @@ class WriteBehindStorage(BaseStorage):
 
     def _study(self, trial_id: int) -> int:
         if trial_id not in self._study_of:
-            wanted = select(_TRIALS.c.study_id).where(_TRIALS.c.trial_id == trial_id)
-            study_id = transact(self._backend, lambda connection: connection.scalar(wanted))
-            if study_id is None:
-                raise KeyError(f"there is no trial of the id {trial_id}")
-            self._study_of[trial_id] = study_id
+            self._study_of[trial_id] = self.transact(partial(study_of, trial_id=trial_id))
         return self._study_of[trial_id]
 
     def _put(self, trial: FrozenTrial) -> None:
         self._copy(self._study_of[trial._trial_id]).put(trial)
 
-    def _writable(self, trial_id: int) -> tuple[FrozenTrial, _Gathered]:
+    def _writable(self, trial_id: int) -> tuple[FrozenTrial, Gathered]:
         """A copy of a trial to change and put back, and what is not yet written of it."""
         known = self._copy(self._study(trial_id)).get(trial_id)
         if known is not None:
@@ -294,15 +334,43 @@ class WriteBehindStorage(BaseStorage):
             self.check_trial_is_updatable(trial_id, known.state)
         return copy.copy(known), self._gathered[trial_id]  # type: ignore[return-value]
 
-    def _look(self, study_id: int) -> None:
-        """Bring the copy up to date with what others wrote."""
+    def _owner(self, trial_id: int) -> str | None:
+        return self._owners.get(self._study(trial_id))
+
+    def _end(
+        self,
+        trial_id: int,
+        gathered: Gathered,
+        state: TrialState,
+        values: Sequence[float] | None,
+        ended: datetime | None,
+    ) -> None:
+        owner, tries = self._owner(trial_id), 0
+
+        def work(connection: Connection) -> None:
+            nonlocal tries
+            tries += 1
+            try:
+                end_trial(connection, trial_id, gathered, state, values, ended, owner)
+            except UpdateFinishedTrialError:
+                # After a connection was lost while it committed, this may be what it did.
+                if tries == 1 or owner is None or owner_of(read_trials(connection, [trial_id])[0]) != owner:
+                    raise
+
+        self.transact(work)
+
+    def _ask(self, ask: Callable[..., _T], *given: Any) -> _T:
+        return patiently(self._backend, partial(ask, *given), self.say)
+
+    def look(self, study_id: int, connection: Connection) -> None:
+        """Bring what is known of a study up to date with what others wrote, by this connection.
+
+        Raises:
+            KeyError: If there is no such study.
+        """
         known = self._copy(study_id)
-        if known.looked is None:
-            self._backend.get_study_name_from_id(study_id)  # raises KeyError where there is none
         theirs = [one for one in known.unfinished if one not in self._gathered]
-        news = or_(_TRIALS.c.trial_id > known.last_id, _TRIALS.c.trial_id.in_(theirs))
-        wanted = select(_TRIALS.c.trial_id, _TRIALS.c.state).where(_TRIALS.c.study_id == study_id, news)
-        rows = transact(self._backend, lambda connection: connection.execute(wanted).all())
+        rows = changed_trials(connection, study_id, known.last_id, theirs)
         known.looked = time.monotonic()
         changed = set()
         for trial_id, state in rows:
@@ -312,47 +380,10 @@ class WriteBehindStorage(BaseStorage):
                 before is None or before.state != state or state == TrialState.RUNNING
             ):
                 changed.add(trial_id)
-        if changed:
-            for trial in self._backend._get_trials(study_id, None, changed, max(changed)):
-                self._study_of[trial._trial_id] = study_id
-                if trial._trial_id in changed:
-                    known.put(trial)
+        for trial in read_trials(connection, changed):
+            self._study_of[trial._trial_id] = study_id
+            known.put(trial)
         known.last_id = max([known.last_id, *(trial_id for trial_id, _ in rows)])
-
-
-_STUDIES: Table = models.StudyModel.__table__
-_TRIALS: Table = models.TrialModel.__table__
-_START = inspect(models.TrialModel).get_property_by_column(_TRIALS.c.datetime_start)
-_UNFINISHED = [state for state in TrialState if not state.is_finished()]
-
-_HOLD_STUDY = update(_STUDIES).where(_STUDIES.c.study_id == bindparam("id")).values(study_name=_STUDIES.c.study_name)
-_HOLD_TRIAL = (
-    update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("id"), _TRIALS.c.state.in_(_UNFINISHED))
-    .values(state=_TRIALS.c.state)
-)
-_END_TRIAL = (
-    update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("id"), _TRIALS.c.state.in_(_UNFINISHED))
-    .values(state=bindparam("new"), datetime_complete=bindparam("ended"))
-)
-
-
-@dataclass
-class _Gathered:
-    """What a trial was given since it was last written; attributes as JSON."""
-
-    params: dict[str, tuple[float, BaseDistribution]] = field(default_factory=dict)
-    user_attrs: dict[str, str] = field(default_factory=dict)
-    system_attrs: dict[str, str] = field(default_factory=dict)
-    intermediate_values: dict[int, float] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.params or self.user_attrs or self.system_attrs or self.intermediate_values)
-
-    def clear(self) -> None:
-        """All is written."""
-        self.__init__()  # type: ignore[misc]
 
 
 @dataclass
@@ -392,131 +423,3 @@ class _Copy:
             self.unfinished.pop(trial_id, None)
         else:
             self.unfinished[trial_id] = trial
-
-
-def transact(backend: RDBStorage, work: Callable[[Connection], _T]) -> _T:
-    """What `work` returns, in a transaction of its own; begun again where a server's connection was lost.
-
-    Raises:
-        OperationalError: If the database cannot be written or does not come back.
-    """
-    pause = _FIRST_PAUSE
-    for tried in range(1, _TRIES + 1):
-        try:
-            with backend.engine.begin() as connection:
-                return work(connection)
-        except OperationalError:
-            # SQLite has waited for others by itself; a full disk is not mended by waiting.
-            if backend.engine.name == "sqlite" or tried == _TRIES:
-                raise
-        time.sleep(pause * random.uniform(0.5, 1))
-        pause *= 2
-    raise AssertionError("the last try returns or raises")
-
-
-def new_trial(connection: Connection, study_id: int) -> FrozenTrial:
-    """A new running trial; nobody else makes one in this study until the transaction ends.
-
-    Raises:
-        KeyError: If there is no such study.
-    """
-    hold_study(connection, study_id)
-    started = datetime.now()
-    number = select(func.count()).where(_TRIALS.c.study_id == study_id).scalar_subquery()
-    row = connection.execute(
-        insert(_TRIALS)
-        .values(study_id=study_id, number=number, state=TrialState.RUNNING, datetime_start=_stored(started))
-        .returning(_TRIALS.c.trial_id, _TRIALS.c.number)
-    ).one()
-    return FrozenTrial(
-        number=row.number,
-        state=TrialState.RUNNING,
-        value=None,
-        datetime_start=started,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-        trial_id=row.trial_id,
-    )
-
-
-def hold_study(connection: Connection, study_id: int) -> None:
-    """Let nobody else make a trial of this study until the transaction ends.
-
-    Raises:
-        KeyError: If there is no such study.
-    """
-    # By a write: SQLite locks by that alone, and a transaction that has read first may be too late to write.
-    if not connection.execute(_HOLD_STUDY, {"id": study_id}).rowcount:
-        raise KeyError(f"there is no study of the id {study_id}")
-
-
-def _write(connection: Connection, trial_id: int, gathered: _Gathered) -> None:
-    """Write what was gathered of a trial that has not ended."""
-    if not connection.execute(_HOLD_TRIAL, {"id": trial_id}).rowcount:
-        raise UpdateFinishedTrialError(f"the trial of the id {trial_id} has ended, or is gone")
-    _put(connection, trial_id, gathered)
-
-
-def _end(
-    connection: Connection,
-    trial_id: int,
-    gathered: _Gathered,
-    state: TrialState,
-    values: Sequence[float] | None,
-    ended: datetime | None,
-) -> None:
-    """As `_write`, with the state and values."""
-    change = {"id": trial_id, "new": state, "ended": None if ended is None else _stored(ended)}
-    if not connection.execute(_END_TRIAL, change).rowcount:
-        raise UpdateFinishedTrialError(f"the trial of the id {trial_id} has ended, or is gone")
-    _put(connection, trial_id, gathered)
-    stored = [models.TrialValueModel.value_to_stored_repr(value) for value in values or ()]
-    rows = [
-        {"trial_id": trial_id, "objective": objective, "value": value, "value_type": kind}
-        for objective, (value, kind) in enumerate(stored)
-    ]
-    _upsert(connection, models.TrialValueModel, ("trial_id", "objective"), rows)
-
-
-def _put(connection: Connection, trial_id: int, gathered: _Gathered) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "trial_id": trial_id,
-            "param_name": name,
-            "param_value": value,
-            "distribution_json": distribution_to_json(distribution),
-        }
-        for name, (value, distribution) in gathered.params.items()
-    ]
-    _upsert(connection, models.TrialParamModel, ("trial_id", "param_name"), rows)
-    for table, attributes in (
-        (models.TrialUserAttributeModel, gathered.user_attrs),
-        (models.TrialSystemAttributeModel, gathered.system_attrs),
-    ):
-        rows = [{"trial_id": trial_id, "key": key, "value_json": text} for key, text in attributes.items()]
-        _upsert(connection, table, ("trial_id", "key"), rows)
-    rows = []
-    for step, value in gathered.intermediate_values.items():
-        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
-        rows.append({"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind})
-    _upsert(connection, models.TrialIntermediateValueModel, ("trial_id", "step"), rows)
-
-
-def _upsert(connection: Connection, model: Any, key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Write rows over those of the same key."""
-    if not rows:
-        return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(model.__table__)
-    values = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values), rows)
-
-
-def _stored(moment: datetime) -> Any:
-    """A moment as Optuna's version stores it, which has changed its mind on time zones."""
-    trial = models.TrialModel(datetime_start=moment)
-    return getattr(trial, _START.key)

@@ -206,7 +206,7 @@ def test_with_random_an_interrupted_search_trains_the_networks_of_an_undisturbed
 def test_a_trial_that_was_running_at_every_kill_is_given_up(tmp_path, monkeypatch):
     storage = f"sqlite:///{tmp_path}/a.db"
     objective = toy.objective()
-    monkeypatch.setattr("optnas.study.coordinator._MOST_STARTS", 3)
+    monkeypatch.setattr("optnas.study.coordinator.MOST_STARTS", 3)
 
     class SwitchedOff(Killed):
         def submit(self, function, job):

@@ -1,0 +1,108 @@
+"""What is particular to PostgreSQL: its connections, and locks that go with a process."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from optnas.study.patience import Say
+
+__all__ = ["engine_settings", "is_postgresql", "locked", "one_at_a_time", "tune"]
+
+_LOOK_S = 0.2
+#: A server that cannot be reached is given up after so long, a connection on which nothing comes back too. By
+#: themselves both take from minutes to hours.
+_CONNECT_S, _SILENT_S = 10, 30
+#: What holds a study keeps the others waiting: a process that stops in the middle of a transaction loses it.
+_TRANSACTION_S = 30
+
+
+def is_postgresql(storage: str) -> bool:
+    """Whether an address is one of a PostgreSQL."""
+    return storage.partition("://")[0].partition("+")[0] == "postgresql"
+
+
+def engine_settings(storage: str) -> dict[str, Any]:
+    """Arguments of `create_engine` for a server that may be started anew, or cut off, while networks train."""
+    given = make_url(storage).query
+    wanted = {
+        "connect_timeout": _CONNECT_S,
+        "keepalives_idle": _SILENT_S,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 1000 * _SILENT_S,
+        "application_name": "optnas",
+    }
+    connect = {name: value for name, value in wanted.items() if name not in given}
+    known = make_url(storage).get_driver_name() in ("psycopg", "psycopg2")  # the others do not know libpq's words
+    return {"pool_pre_ping": True, "connect_args": connect if known else {}}
+
+
+def tune(engine: Engine) -> None:
+    """Have the server free what a process holds that stopped or was cut off, on each new connection."""
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{_TRANSACTION_S}s'")
+            cursor.execute(f"SET tcp_keepalives_idle = {_SILENT_S}")
+            cursor.execute("SET tcp_keepalives_interval = 10")
+            cursor.execute("SET tcp_keepalives_count = 3")
+        connection.commit()
+
+
+@contextmanager
+def one_at_a_time(storage: str, what: str, say: Say = lambda text: None) -> Iterator[None]:
+    """Do something to a database that nobody else does at the same time; waits for its turn.
+
+    Args:
+        storage: Its address.
+        what: Names what is done.
+        say: Told if it has to wait.
+    """
+    with _connected(storage) as connection:
+        key = _key(what)
+        told = False
+        while not connection.scalar(select(func.pg_try_advisory_lock(key))):
+            if not told:
+                told = True
+                say(f"another process is at it: waiting until {what}")
+            time.sleep(_LOOK_S)
+        yield
+
+
+@contextmanager
+def locked(storage: str, what: str, *, alone: bool) -> Iterator[bool]:
+    """Hold a lock while the block runs, alone or together with others that do not hold it alone; False if it is not to
+    be had.
+
+    It goes with the process, however it ends, or with its connection.
+    """
+    with _connected(storage) as connection:
+        ask = func.pg_try_advisory_lock if alone else func.pg_try_advisory_lock_shared
+        yield bool(connection.scalar(select(ask(_key(what)))))
+
+
+@contextmanager
+def _connected(storage: str) -> Iterator[Connection]:
+    """A connection of its own: locks are a connection's."""
+    engine = create_engine(storage, poolclass=NullPool, isolation_level="AUTOCOMMIT", **_without_ping(storage))
+    tune(engine)
+    with engine.connect() as connection:
+        yield connection
+
+
+def _without_ping(storage: str) -> dict[str, Any]:
+    return {"connect_args": engine_settings(storage)["connect_args"]}
+
+
+def _key(what: str) -> int:
+    """Advisory locks are known by numbers of 64 bits, in each database."""
+    return int.from_bytes(hashlib.blake2b(f"optnas {what}".encode(), digest_size=8).digest(), "big", signed=True)
