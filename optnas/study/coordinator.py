@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from optuna import Study, Trial, TrialPruned
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from optnas.cost import DeviceFailed
@@ -38,7 +38,7 @@ _MOST_REFUSALS = 1000
 _MOST_REPEATS = 2
 #: A search ends when so many trainings in a row failed.
 _MOST_FAILURES = 8
-#: A trial that was running each time the search was killed is given up after so many starts.
+#: A trial that was running each time the search was killed is given up after so many starts that brought it no further.
 MOST_STARTS = 10
 #: What others have done is looked for so often while there is nothing else to do.
 _LOOK_S = 0.5
@@ -142,6 +142,7 @@ class _Coordinator:
                     self._propose(trial)
                 self._collect(block=False)
             if not self.pending and self.holding.trained() >= trials:
+                self._end_repeats()
                 return
             self._collect(block=True)
 
@@ -169,8 +170,7 @@ class _Coordinator:
             return self.orphans.pop(0)
         while trial := self.holding.next(trials):
             self.idle = False
-            starts = trial.user_attrs.get(ATTRIBUTE + "starts", 1)
-            if trial.number not in self.holding.interrupted or starts < MOST_STARTS:
+            if trial.number not in self.holding.interrupted or self._starts(trial) < MOST_STARTS:
                 return trial
             with self._unless_lost(trial):
                 self._fail(trial, f"interrupted {MOST_STARTS} times")
@@ -180,6 +180,15 @@ class _Coordinator:
             self.watch(Event("waiting", running[0], "is in another search, and nothing else is left: waiting for it"))
         return None
 
+    def _starts(self, trial: Trial) -> int:
+        """How often a trial was begun since its checkpoint last grew: long ones may outlive many machines."""
+        reached = self.files.trained_seconds(trial.number)
+        if reached > trial.user_attrs.get(ATTRIBUTE + "trained_seconds", 0.0):
+            trial.set_user_attr(ATTRIBUTE + "trained_seconds", reached)
+            trial.set_user_attr(ATTRIBUTE + "starts", 1)
+        starts: int = trial.user_attrs.get(ATTRIBUTE + "starts", 1)
+        return starts
+
     @contextmanager
     def _unless_lost(self, trial: Trial) -> Iterator[None]:
         """Drop a trial that another coordinator has taken over, or somebody has ended, since it was asked for."""
@@ -188,7 +197,7 @@ class _Coordinator:
         except UpdateFinishedTrialError:
             self.starting = None
             self.holding.drop(trial)
-            reason = "another search took it over, or ended it, while this one was silent; its result here is dropped"
+            reason = "it was ended or taken over by somebody else; what is found of it here is dropped"
             self.watch(Event("lost", trial.number, reason))
 
     def _propose(self, trial: Trial) -> None:
@@ -218,7 +227,7 @@ class _Coordinator:
                 return
             self.fruitless = self.repeats = 0
             if ATTRIBUTE + "starts" in trial.user_attrs or trial.number in self.holding.interrupted:
-                trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) + 1)
+                trial.set_user_attr(ATTRIBUTE + "starts", self._starts(trial) + 1)
             self.watch(Event("started", trial.number))
             self.starting = trial
             gate = self.files.assign(gate)
@@ -288,11 +297,22 @@ class _Coordinator:
                 self.orphans += twins
                 continue
             for twin in twins:
-                with self._unless_lost(twin):
-                    twin.set_user_attr(ATTRIBUTE + "repeat_of", number)
-                    twin.set_user_attr(ATTRIBUTE + "costs", elder.user_attrs[ATTRIBUTE + "costs"])
-                    self._end(twin, None if elder.values is None else tuple(elder.values))
-                    self.watch(Event("repeat", twin.number, f"the same network as trial {number}"))
+                self._end_repeat(twin, elder)
+
+    def _end_repeats(self) -> None:
+        """End the interrupted trials whose network was trained meanwhile, which need no training."""
+        for trial in self.holding.left():
+            network = trial.user_attrs.get(ATTRIBUTE + "fingerprint")
+            elder = None if network is None else self.objective.twin(self.study, network, trial.number)
+            if elder is not None:
+                self._end_repeat(trial, elder)
+
+    def _end_repeat(self, trial: Trial, elder: FrozenTrial) -> None:
+        with self._unless_lost(trial):
+            trial.set_user_attr(ATTRIBUTE + "repeat_of", elder.number)
+            trial.set_user_attr(ATTRIBUTE + "costs", elder.user_attrs[ATTRIBUTE + "costs"])
+            self._end(trial, None if elder.values is None else tuple(elder.values))
+            self.watch(Event("repeat", trial.number, f"the same network as trial {elder.number}"))
 
     def _again(self, trial: Trial, job: Job, error: WorkerDied) -> bool:
         """Begin a training once more whose worker died: the next one may be luckier, and has its checkpoint."""

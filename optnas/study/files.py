@@ -8,9 +8,10 @@ from pathlib import Path
 
 from optuna import Study
 
+from optnas.errors import UsageError
 from optnas.front import front
 from optnas.job import Job
-from optnas.task import remove_checkpoint
+from optnas.task import read_checkpoint, remove_checkpoint
 
 __all__ = ["Files", "weights_path"]
 
@@ -50,6 +51,15 @@ class Files:
         for number in found - {str(number) for number in running()}:
             if number.isdigit():
                 remove_checkpoint(weights_path(self.checkpoints, int(number)))
+
+    def trained_seconds(self, number: int) -> float:
+        """How long a trial had trained when its checkpoint was written; 0 where there is none that can be read."""
+        if self.checkpoints is None:
+            return 0.0
+        try:
+            return float(read_checkpoint(weights_path(self.checkpoints, number))["seconds"])
+        except UsageError:
+            return 0.0
 
     def ended(self, number: int) -> None:
         """A trial's outcome is stored: nothing goes on from its checkpoint any more."""

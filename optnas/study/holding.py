@@ -56,6 +56,10 @@ class Holding(ABC):
             self._all_ended += 1
         return self._trained + sum(map(is_trained, trials[self._all_ended :]))
 
+    def left(self) -> list[Trial]:
+        """Interrupted trials that were not asked for, since as many networks are trained as were wanted."""
+        return []
+
     def drop(self, trial: Trial) -> None:  # noqa: B027
         """Forget a trial that is not this coordinator's any more."""
 
@@ -79,6 +83,9 @@ class Sole(Holding):
         trial = Trial(self.study, self._left.popleft())
         self.interrupted.add(trial.number)
         return trial
+
+    def left(self) -> list[Trial]:
+        return [Trial(self.study, trial_id) for trial_id in self._left]
 
     def claim(self, trial: Trial, network: str) -> int | None:
         elder = self._training.get(network)

@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 
@@ -220,6 +221,72 @@ def test_a_trial_that_was_running_at_every_kill_is_given_up(tmp_path, monkeypatc
     assert study.trials[0].state == TrialState.FAIL
     assert study.trials[0].user_attrs["optnas:reason"] == "interrupted 3 times"
     assert len(trained(study)) == 2
+
+
+def test_a_trial_that_gets_further_at_every_start_is_not_given_up(tmp_path, monkeypatch):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    objective, files = toy.objective(), Files(checkpoints=tmp_path / "checkpoints")
+    monkeypatch.setattr("optnas.study.coordinator.MOST_STARTS", 3)
+    reached = [0.0]
+
+    class SwitchedOff(Killed):
+        def submit(self, function, job):
+            reached[0] += 60
+            raise SystemExit
+
+    monkeypatch.setattr(Files, "trained_seconds", lambda self, number: reached[0])
+    for _ in range(8):
+        with pytest.raises(SystemExit):
+            run(new_study(objective, storage=storage), objective, SwitchedOff(0), 2, files=files)
+    # And no further from now on: three starts in all from the same place.
+    monkeypatch.setattr(SwitchedOff, "submit", lambda self, function, job: exit())
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            run(new_study(objective, storage=storage), objective, SwitchedOff(0), 2, files=files)
+    study = new_study(objective, storage=storage)
+    assert study.trials[0].state == TrialState.RUNNING
+    run(study, objective, InProcess(), 2, files=files)
+    assert study.trials[0].user_attrs["optnas:reason"] == "interrupted 3 times"
+
+
+def test_a_trial_that_waited_for_its_network_is_ended_though_enough_are_trained(tmp_path):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    objective = toy.objective(toy.small_space)
+    study = new_study(objective, storage=storage)
+    for width in (2, 2, 3):
+        study.enqueue_trial({"width": width})
+
+    class Lost(Executor):
+        """Two at a time; switched off once the second network is trained, while the first is not."""
+
+        slots = 2
+
+        def __init__(self):
+            self.first = Future()
+
+        def submit(self, function, job):
+            if job.number == 0:
+                return self.first
+            done = Future()
+            done.set_result(function(job))
+            return done
+
+        def close(self):
+            pass
+
+    def switched_off(event):
+        if event.kind == "trained":
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        run(study, objective, Lost(), 2, switched_off)
+    states = [trial.state for trial in new_study(objective, storage=storage).trials]
+    assert states == [TrialState.RUNNING, TrialState.RUNNING, TrialState.COMPLETE]
+    study = new_study(objective, storage=storage)
+    run(study, objective, InProcess(), 2)
+    assert len(trained(study)) == 2
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    assert study.trials[1].user_attrs["optnas:repeat_of"] == 0
 
 
 def test_a_network_that_is_in_training_is_not_started_twice(tmp_path):
