@@ -4,33 +4,40 @@
     python studies/saturation.py --trials 50 200 --measured 10   # half a minute
 
 What is measured is all that a trial costs but training: the proposal, building and pricing a small network, the gate,
-telling, and the storage. Wall time, and the CPU time in it, which other programs on the machine disturb less. Networks
-are two hidden layers, their training is a number. Trials are made with random search and held in memory; before each
-measurement they are copied to the storage that is measured. The first trial of each measurement is left out: a new
-process reads the study in it.
+telling, the storage, the weights of the front, and what a person sees of it. Wall time, and the CPU time in it, which
+other programs on the machine disturb less. Networks are two hidden layers, their training is a number. Trials are made
+with random search and held in memory; before each measurement they are copied to the storage that is measured. The
+first trial of each measurement is left out: a new process reads the study in it.
 
 One coordinator keeps t / (seconds a trial) workers busy whose trainings take t seconds.
 """
 
 import argparse
 import math
+import os
 import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import optuna
 from optuna import Study
+from rich.console import Console
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from optnas import Objective, Task
+from optnas import Objective, Task, Watch
+from optnas.front import objective_names
+from optnas.objective import ATTRIBUTE
 from optnas.sampler import SAMPLERS
 from optnas.study import Event, InProcess, open_storage, run, versions
+from optnas.study.files import Files
+from optnas.study.settings import Settings
 from optnas.task import Learned
 from optnas.threads import one_thread
 
@@ -58,20 +65,29 @@ def space(trial):
 
 
 def make_study(storage: str, objective: Objective) -> Study:
-    return optuna.create_study(storage=open_storage(storage), directions=objective.directions)
+    study = optuna.create_study(storage=open_storage(storage), directions=objective.directions)
+    # The corner of the box of whose hypervolume a person sees the share.
+    corner = (1.0, *(300_000.0 for _ in objective.objectives[1:]))
+    study.set_user_attr(ATTRIBUTE + "reference", dict(zip(objective_names(study), corner, strict=True)))
+    return study
 
 
-def trial_seconds(study: Study, objective: Objective, trials: int, sampler: str) -> tuple[list[float], list[float]]:
+def trial_seconds(
+    study: Study, objective: Objective, trials: int, sampler: str, files: Files = Files()
+) -> tuple[list[float], list[float]]:
     """Wall and CPU time from one trained network to the next until the study has so many, but for the first."""
     study.sampler = objective.sampler(sampler)
     moments: list[tuple[float, float]] = []
 
     def note(event: Event) -> None:
+        watch(event)
         if event.kind == "trained":
             moments.append((time.perf_counter(), time.process_time()))
 
-    with one_thread(), threadpool_limits(1):
-        run(study, objective, InProcess(), trials, note)
+    with open(os.devnull, "w") as nobody, closing(Watch(Console(file=nobody))) as watch:
+        watch.start(study, Settings(trials=trials))
+        with one_thread(), threadpool_limits(1):
+            run(study, objective, InProcess(), trials, note, files=files)
     walls, cpus = zip(*moments, strict=True) if moments else ((), ())
     return [b - a for a, b in pairwise(walls)], [b - a for a, b in pairwise(cpus)]
 
@@ -110,7 +126,8 @@ def measured(filled: Study, objective: Objective, storage: str, sampler: str, co
         address = "memory" if storage == "memory" else f"sqlite:///{Path(folder) / 'saturation.db'}"
         study = make_study(address, objective)
         study.add_trials(held)
-        times = trial_seconds(study, objective, len(held) + 1 + count, sampler)
+        files = Files(Path(folder) / "weights", Path(folder) / "checkpoints")
+        times = trial_seconds(study, objective, len(held) + 1 + count, sampler, files)
     return line(*times)
 
 
