@@ -156,7 +156,7 @@ class Checkpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(self.path) as beside:
                 beside.write_bytes(data)
-        except (OSError, MemoryError, SafetensorError, ValueError, TypeError) as error:
+        except (OSError, MemoryError, RuntimeError, SafetensorError, ValueError, TypeError) as error:
             if not self._failed:  # the first of many alike is enough, and tells the cause
                 self._warn(f"cannot be written: {_reason(error)}; training went on without it")
             self._failed = True

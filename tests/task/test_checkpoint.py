@@ -429,6 +429,16 @@ def test_a_device_that_is_full_costs_no_training(tmp_path, monkeypatch):
     assert "No space left on device" in checkpoint.warning
 
 
+def test_copies_that_do_not_fit_into_memory_cost_no_training(tmp_path, monkeypatch):
+    # torch has a RuntimeError for that, no MemoryError.
+    monkeypatch.setattr(room, "copy_of", lambda tensor: torch.empty(10**15))
+    checkpoint = Checkpoint(tmp_path / "a.safetensors")
+    checkpoint.save(nn.Linear(3, 2), None, [])
+    assert "memory" in checkpoint.warning
+    assert checkpoint.warning.endswith("; training went on without it")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made_costs_no_training(digits, tmp_path):
     (tmp_path / "file").touch()
     checkpoint = Checkpoint(tmp_path / "file" / "a.safetensors", **EPOCHS)
