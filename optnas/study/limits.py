@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 
-__all__ = ["Limits", "kill_tree", "shown_bytes", "shown_seconds"]
+__all__ = ["Limits", "Memory", "kill_tree", "shown_bytes", "shown_seconds"]
+
+_CHILDREN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,37 @@ class Limits:
     def __bool__(self) -> bool:
         return self.memory_bytes is not None or self.seconds is not None
 
-    def verdict(self, pid: int, seconds: float) -> str | None:
+    def verdict(self, pid: int, seconds: float, memory: Memory) -> str | None:
         """Why a job that has been running for so long in this process is to be ended; None if it is not."""
         if self.seconds is not None and seconds > self.seconds:
             return f"took longer than {shown_seconds(self.seconds)}"
-        if self.memory_bytes is not None and _resident_bytes(pid) > self.memory_bytes:
+        if self.memory_bytes is not None and memory.of(pid) > self.memory_bytes:
             return f"used more than {shown_bytes(self.memory_bytes)} of memory"
         return None
+
+
+class Memory:
+    """Resident memory of processes with their children, for whoever asks many times a second.
+
+    Who is whose child is looked up once a second, for all of them at once: it takes a file for each process of the
+    machine.
+    """
+
+    def __init__(self) -> None:
+        self._children: dict[int, list[int]] = {}
+        self._looked = -_CHILDREN_SECONDS
+
+    def of(self, pid: int) -> int:
+        """Bytes of a process and of all its children; 0 if it is gone."""
+        now = time.monotonic()
+        if now - self._looked >= _CHILDREN_SECONDS:
+            self._children, self._looked = _children_of_all(), now
+        family, total = [pid], 0
+        for one in family:
+            family += [child for child in self._children.get(one, ()) if child not in family]
+            with suppress(psutil.Error, OSError):
+                total += psutil.Process(one).memory_info().rss
+        return total
 
 
 def kill_tree(pid: int) -> None:
@@ -63,14 +91,12 @@ def shown_seconds(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-def _resident_bytes(pid: int) -> int:
-    total = 0
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for one in (process, *_children(process)):
-            with suppress(psutil.Error):
-                total += one.memory_info().rss
-    return total
+def _children_of_all() -> dict[int, list[int]]:
+    children = defaultdict(list)
+    with suppress(psutil.Error, OSError):  # such as no file left to open: the next look may see more
+        for process in psutil.process_iter(["ppid"]):
+            children[process.info["ppid"]].append(process.pid)
+    return dict(children)
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

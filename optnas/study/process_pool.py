@@ -10,7 +10,7 @@ from typing import Any
 
 from optnas.errors import UsageError
 from optnas.study.executor import Executor, WorkerDied
-from optnas.study.limits import Limits
+from optnas.study.limits import Limits, Memory
 from optnas.study.worker import CannotStart, Worker, delivered
 
 __all__ = ["ProcessPool"]
@@ -112,7 +112,8 @@ class ProcessPool(Executor):
         return environment
 
     def _watch(self) -> None:
+        memory = Memory()
         while not self._closed.wait(_LOOK_SECONDS):
             with self._lock:
                 for worker in self._environments:
-                    worker.check(self._limits)
+                    worker.check(self._limits, memory)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from optnas.errors import UsageError, first_line
-from optnas.study.limits import Limits, kill_tree
+from optnas.study.limits import Limits, Memory, kill_tree
 
 __all__ = ["Guard", "Room", "connect", "import_ray", "trials_in"]
 
@@ -146,7 +146,7 @@ class Guard:
     """An actor on each node that ends the workers there whose jobs break a limit, and remembers why."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._limits, self._memory = limits, Memory()
         self._jobs: dict[str, tuple[int, float]] = {}
         self._verdicts: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -173,7 +173,7 @@ class Guard:
             time.sleep(_LOOK_SECONDS)
             with self._lock:
                 for job, (pid, began) in list(self._jobs.items()):
-                    reason = self._limits.verdict(pid, time.monotonic() - began)
+                    reason = self._limits.verdict(pid, time.monotonic() - began, self._memory)
                     if reason is not None:
                         self._verdicts[job] = reason
                         del self._jobs[job]

@@ -18,7 +18,7 @@ from typing import IO, Any
 import cloudpickle
 
 from optnas.study.executor import LimitExceeded, WorkerDied, attempt, packed
-from optnas.study.limits import Limits, kill_tree
+from optnas.study.limits import Limits, Memory, kill_tree
 
 __all__ = ["CannotImport", "CannotStart", "Worker", "delivered", "loaded", "serve"]
 
@@ -90,7 +90,7 @@ class Worker:
             self._began = None
         return cloudpickle.loads(reply)  # type: ignore[no-any-return]
 
-    def check(self, limits: Limits) -> None:
+    def check(self, limits: Limits, memory: Memory) -> None:
         """End it if its job breaks a limit, and its children if it has ended by itself.
 
         A child that outlives it would hold its standard output open, and `run` would wait for ever.
@@ -99,7 +99,7 @@ class Worker:
         if self._process.poll() is not None:
             self._kill_group()
         elif began is not None and self.reason is None:
-            reason = limits.verdict(self._process.pid, time.monotonic() - began)
+            reason = limits.verdict(self._process.pid, time.monotonic() - began, memory)
             if reason is not None and self._began == began:  # it has not finished meanwhile
                 self.reason = reason
                 kill_tree(self._process.pid)

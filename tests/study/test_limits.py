@@ -2,9 +2,10 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
-from optnas.study.limits import Limits, kill_tree, shown_bytes, shown_seconds
+from optnas.study.limits import Limits, Memory, kill_tree, shown_bytes, shown_seconds
 
 
 @pytest.mark.parametrize(
@@ -30,15 +31,15 @@ def test_no_limit_is_no_limits():
 
 def test_the_verdict_names_the_limit_that_was_broken():
     here = os.getpid()
-    assert Limits(10**12, 60).verdict(here, 59) is None
-    assert Limits(10**12, 60).verdict(here, 61) == "took longer than 1 min"
-    assert Limits(10**6, 60).verdict(here, 1) == "used more than 1 MB of memory"
+    assert Limits(10**12, 60).verdict(here, 59, Memory()) is None
+    assert Limits(10**12, 60).verdict(here, 61, Memory()) == "took longer than 1 min"
+    assert Limits(10**6, 60).verdict(here, 1, Memory()) == "used more than 1 MB of memory"
 
 
 def test_a_process_that_is_gone_breaks_no_limit():
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    assert Limits(1).verdict(child.pid, 1) is None
+    assert Limits(1).verdict(child.pid, 1, Memory()) is None
     kill_tree(child.pid)
 
 
@@ -51,7 +52,18 @@ def test_children_count_and_end_with_their_parent():
     )
     with process:
         assert process.stdout.readline() == "204800000\n"
-        assert Limits(200 * 10**6).verdict(process.pid, 1) == "used more than 200 MB of memory"
-        assert Limits(600 * 10**6).verdict(process.pid, 1) is None
+        assert Limits(200 * 10**6).verdict(process.pid, 1, Memory()) == "used more than 200 MB of memory"
+        assert Limits(600 * 10**6).verdict(process.pid, 1, Memory()) is None
         kill_tree(process.pid)
         assert process.stdout.read() == ""  # its child's end of the pipe is closed too
+
+
+def test_processes_are_looked_through_once_a_second_for_all_workers(monkeypatch):
+    looks, clock, look = [], [100.0], psutil.process_iter
+    monkeypatch.setattr(psutil, "process_iter", lambda names: looks.append(clock[0]) or look(names))
+    monkeypatch.setattr("optnas.study.limits.time.monotonic", lambda: clock[0])
+    memory, here = Memory(), os.getpid()
+    for tick in range(30):  # 3 seconds, ten times a second
+        clock[0] = 100 + tick / 10
+        assert all(memory.of(pid) > 0 for pid in (here, os.getppid()))
+    assert looks == [100.0, 101.0, 102.0]
