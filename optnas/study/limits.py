@@ -63,7 +63,7 @@ class Memory:
 
 def kill_tree(pid: int) -> None:
     """Kill a process, its children, and what they left in its process group, if it leads one."""
-    with suppress(psutil.Error):
+    with suppress(psutil.Error, OSError):  # such as no file left to open: the group is ended all the same
         process = psutil.Process(pid)
         # Stopped first, so that it cannot start another child in between.
         with suppress(psutil.Error):

@@ -6,12 +6,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from optnas.errors import UsageError
 from optnas.study.executor import Executor, WorkerDied
 from optnas.study.limits import Limits, Memory
-from optnas.study.worker import CannotStart, Worker, delivered
+from optnas.study.worker import CannotStart, NotTaken, Worker, delivered
 
 __all__ = ["ProcessPool"]
 
@@ -62,17 +63,21 @@ class ProcessPool(Executor):
         return self._threads.submit(self._run, function, job)
 
     def close(self) -> None:
-        with self._lock:
-            self._closed.set()
-            for worker in self._environments:
-                worker.kill()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._closed.set()
         self._watcher.join()
+        self._threads.shutdown(wait=True)
 
     def _run(self, function: Callable[[Any], Any], job: Any) -> Any:
         return delivered(self._send, function, job)
 
     def _send(self, message: bytes) -> tuple[bool, Any]:
+        for _ in range(self.slots):
+            with suppress(NotTaken):  # a worker that died while it had nothing to do, and all may have
+                return self._ask(message)
+        return self._ask(message)
+
+    def _ask(self, message: bytes) -> tuple[bool, Any]:
         idle = self._idle.get()
         try:
             worker = idle if isinstance(idle, Worker) else self._start(idle)
@@ -108,7 +113,7 @@ class ProcessPool(Executor):
         """Take a worker out; returns the environment for the one in its place."""
         with self._lock:
             environment = self._environments.pop(worker)
-            worker.kill()
+        worker.close()
         return environment
 
     def _watch(self) -> None:
@@ -117,3 +122,9 @@ class ProcessPool(Executor):
             with self._lock:
                 for worker in self._environments:
                     worker.check(self._limits, memory)
+        # In this thread, which no Ctrl-C interrupts: between two workers one would leave the second at work.
+        with self._lock:
+            for worker in self._environments:
+                worker.kill()
+            for worker in self._environments:
+                worker.close()

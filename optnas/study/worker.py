@@ -20,9 +20,9 @@ import cloudpickle
 from optnas.study.executor import LimitExceeded, WorkerDied, attempt, packed
 from optnas.study.limits import Limits, Memory, kill_tree
 
-__all__ = ["CannotImport", "CannotStart", "Worker", "delivered", "loaded", "serve"]
+__all__ = ["CannotImport", "CannotStart", "NotTaken", "Worker", "delivered", "loaded", "serve"]
 
-_READY = b"ready"
+_READY, _TAKEN = b"ready", b"taken"
 _TAIL_BYTES = 4096
 
 
@@ -41,6 +41,10 @@ class CannotStart(RuntimeError):
     """A worker ended before it could take a job; the message says how."""
 
 
+class NotTaken(WorkerDied):
+    """A worker ended before it took the job that was sent to it: the job has no part in it."""
+
+
 class Worker:
     """A fresh interpreter that runs `serve`; it leads a process group, in which its children are.
 
@@ -53,6 +57,7 @@ class Worker:
         """Why it is being ended, if it broke a limit."""
         self._began: float | None = None
         self._tail = b""
+        self._group_ended = False
         paths = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from optnas.study.worker import serve; serve()"],
@@ -76,16 +81,25 @@ class Worker:
             raise CannotStart(self._obituary()) from None
 
     def run(self, message: bytes) -> tuple[bool, Any]:
-        """The outcome of a job. Raises `LimitExceeded` if `check` ended it, `WorkerDied` if it ended otherwise."""
+        """The outcome of a job.
+
+        Raises:
+            LimitExceeded: If `check` ended it.
+            NotTaken: If it ended before it took the job.
+            WorkerDied: If it ended otherwise.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        died: type[WorkerDied] = NotTaken
         self._began = time.monotonic()
         try:
             _write(self._process.stdin, message)
+            _read(self._process.stdout)  # it has taken the job
+            died = WorkerDied
             reply = _read(self._process.stdout)
         except (EOFError, OSError):
             said = self._obituary()
-            raise (LimitExceeded(self.reason) if self.reason else WorkerDied(said)) from None
+            raise (LimitExceeded(self.reason) if self.reason else died(said)) from None
         finally:
             self._began = None
         return cloudpickle.loads(reply)  # type: ignore[no-any-return]
@@ -96,18 +110,29 @@ class Worker:
         A child that outlives it would hold its standard output open, and `run` would wait for ever.
         """
         began = self._began
-        if self._process.poll() is not None:
-            self._kill_group()
-        elif began is not None and self.reason is None:
+        if not self._ended() and began is not None and self.reason is None:
             reason = limits.verdict(self._process.pid, time.monotonic() - began, memory)
             if reason is not None and self._began == began:  # it has not finished meanwhile
                 self.reason = reason
                 kill_tree(self._process.pid)
 
+    def _ended(self) -> bool:
+        """Whether it has ended by itself; its children end with it then."""
+        if self._process.poll() is None:
+            return False
+        self._kill_group()
+        return True
+
     def kill(self) -> None:
-        """End it and its children."""
-        kill_tree(self._process.pid)
+        """End it and its children, without waiting."""
+        if not self._ended():
+            kill_tree(self._process.pid)
+
+    def close(self) -> None:
+        """End it and its children, and wait until it is gone."""
+        self.kill()
         self._process.wait()
+        self._group_ended = True  # by `kill`
         self._listener.join(timeout=1)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             # BrokenPipeError: what was being written to it; ValueError: a thread is still reading.
@@ -116,7 +141,9 @@ class Worker:
                     stream.close()
 
     def _kill_group(self) -> None:
-        if hasattr(os, "killpg"):
+        # Once: the number of a process that is gone will be another's some day.
+        if hasattr(os, "killpg") and not self._group_ended:
+            self._group_ended = True
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -152,6 +179,7 @@ def serve() -> None:
     own = os.getpid()
     while True:
         message = jobs.get()
+        _write(replies, _TAKEN)
         try:
             function, job = loaded(message)
         except BaseException as error:

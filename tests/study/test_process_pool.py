@@ -5,12 +5,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 
+import psutil
 import pytest
-from study.conformance import ElsewhereTests, ended, needs_proc
+from study.conformance import ElsewhereTests, ended, needs_proc, sleep_for_ever, until
 
 from optnas.errors import UsageError
 from optnas.study import LimitExceeded, ProcessPool, WorkerDied
+from optnas.study.worker import Worker
 
 SLOW = pytest.mark.slow
 
@@ -227,6 +230,48 @@ def test_workers_end_with_their_coordinator(tmp_path):
     process.wait()
     process.stdout.close()
     assert ended(pid)
+
+
+@needs_proc
+def test_a_second_ctrl_c_while_it_closes_leaves_no_worker_at_work(tmp_path, monkeypatch):
+    paths, kill, interrupts = [tmp_path / "0", tmp_path / "1"], Worker.kill, [signal.SIGINT]
+
+    def kill_and_interrupt(worker):
+        kill(worker)
+        if interrupts:
+            os.kill(os.getpid(), interrupts.pop())
+
+    with closing(ProcessPool(2)) as pool:
+        for path in paths:
+            pool.submit(sleep_for_ever, str(path))
+        assert until(lambda: all(path.exists() for path in paths))
+        monkeypatch.setattr(Worker, "kill", kill_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pool.close()
+        assert all(ended(int(path.read_text())) for path in paths)
+
+
+@needs_proc
+def test_a_worker_that_dies_without_a_job_costs_no_job(monkeypatch):
+    with closing(ProcessPool(1)) as pool:
+        pid = pool.submit(worker_pid, None).result()
+        os.kill(pid, signal.SIGKILL)
+        assert ended(pid)
+        assert pool.submit(worker_pid, None).result() != pid
+
+
+@needs_proc
+def test_the_number_of_a_worker_that_is_gone_gets_no_signals(monkeypatch):
+    signals, killpg = [], os.killpg
+    with closing(ProcessPool(1)) as pool:
+        pid = pool.submit(worker_pid, None).result()
+        monkeypatch.setattr(os, "killpg", lambda group, number: signals.append(group) or killpg(group, number))
+        os.kill(pid, signal.SIGKILL)
+        assert until(lambda: signals == [pid])  # its children
+        time.sleep(0.5)
+    # Nor when the pool is closed.
+    assert signals == [pid]
+    assert not psutil.pid_exists(pid)
 
 
 def test_functions_of_modules_that_only_this_process_knows_travel(pool, tmp_path):
