@@ -3,7 +3,7 @@
 from optnas.study.addresses import shown_storage, sqlite_path, storage_file
 from optnas.study.coordinator import Event, SearchStopped, is_trained, run
 from optnas.study.create import attribute, find_study, open_study, study_names, versions
-from optnas.study.executor import Executor, InProcess, LimitExceeded, WorkerDied
+from optnas.study.executor import Executor, InProcess, LimitExceeded, NoWorker, WorkerDied
 from optnas.study.process_pool import ProcessPool
 from optnas.study.storage import (
     artifacts_folder,
@@ -18,6 +18,7 @@ __all__ = [
     "Executor",
     "InProcess",
     "LimitExceeded",
+    "NoWorker",
     "ProcessPool",
     "SearchStopped",
     "WorkerDied",

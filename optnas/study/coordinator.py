@@ -24,7 +24,7 @@ from optnas.objective import ATTRIBUTE, Objective, Refused, Repeat, is_trained
 from optnas.sampler import NothingToPropose, derive_seed
 from optnas.space import mutate
 from optnas.study.ending import Ending, never
-from optnas.study.executor import Executor, LimitExceeded, WorkerDied
+from optnas.study.executor import Executor, LimitExceeded, NoWorker, WorkerDied
 from optnas.study.files import Files
 from optnas.study.holding import Holding, Sole
 from optnas.study.write_behind import WriteBehindStorage
@@ -150,8 +150,11 @@ class _Coordinator:
         """What a person stopped is not to blame for it: the start does not count."""
         for trial in (*(trial for trial, _ in self.pending.values()), *filter(None, [self.starting])):
             with suppress(UpdateFinishedTrialError):
-                trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) - 1)
-                self._flush(trial)
+                self._forgive(trial)
+
+    def _forgive(self, trial: Trial) -> None:
+        trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) - 1)
+        self._flush(trial)
 
     def _running(self) -> list[int]:
         return [trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
@@ -232,7 +235,7 @@ class _Coordinator:
             self.starting = trial
             gate = self.files.assign(gate)
             self._flush(trial)
-            self.pending[self.executor.submit(run_job, gate)] = trial, gate
+            self._submit(trial, gate)
             self.starting = None
         elif isinstance(gate, Repeat):
             self._end(trial, gate.values)
@@ -242,6 +245,17 @@ class _Coordinator:
             self.study.tell(trial, state=TrialState.PRUNED)
             self.watch(Event("refused", trial.number, gate.reason))
             self._count_fruitless(gate.reason)
+
+    def _submit(self, trial: Trial, job: Job) -> None:
+        try:
+            self.pending[self.executor.submit(run_job, job)] = trial, job
+        except NoWorker as error:
+            self._without_worker(trial, error)
+
+    def _without_worker(self, trial: Trial, error: NoWorker) -> None:
+        """A trial that nobody can train here stays RUNNING, with its checkpoint: it has no part in that."""
+        self.exhausted = f"{error}; the same command goes on"
+        self._forgive(trial)
 
     def _flush(self, trial: Trial) -> None:
         """Have a trial written as it is now, since it stays so for as long as a training takes, or a kill."""
@@ -281,7 +295,9 @@ class _Coordinator:
         error = future.exception()
         if isinstance(error, WorkerDied) and self._again(trial, job, error):
             return
-        if error is None:
+        if isinstance(error, NoWorker):
+            self._without_worker(trial, error)
+        elif error is None:
             self._tell(trial, job, future.result())
         else:
             self._fail(trial, f"{type(error).__name__}: {error}", _traceback(error))
@@ -321,7 +337,7 @@ class _Coordinator:
         trial.set_user_attr(ATTRIBUTE + "worker_died", str(error))
         self._flush(trial)
         self.watch(Event("again", trial.number, str(error)))
-        self.pending[self.executor.submit(run_job, job)] = trial, job
+        self._submit(trial, job)
         return True
 
     def _end(self, trial: Trial, values: tuple[float, ...] | None) -> None:

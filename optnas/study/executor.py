@@ -12,9 +12,9 @@ from typing import Any
 import cloudpickle
 import torch
 
-from optnas.errors import first_line
+from optnas.errors import UsageError, first_line
 
-__all__ = ["Executor", "InProcess", "LimitExceeded", "WorkerDied", "attempt"]
+__all__ = ["Executor", "InProcess", "LimitExceeded", "NoWorker", "WorkerDied", "attempt"]
 
 
 class WorkerDied(RuntimeError):
@@ -22,6 +22,10 @@ class WorkerDied(RuntimeError):
 
     It was killed, ran into a segmentation fault, or its machine is gone: the same job may well succeed elsewhere.
     """
+
+
+class NoWorker(UsageError):
+    """No worker can be started here, such as for want of memory; no job is to blame, and later all may be well."""
 
 
 class LimitExceeded(RuntimeError):
@@ -38,10 +42,11 @@ class Executor(ABC):
     def submit(self, function: Callable[[Any], Any], job: Any) -> Future[Any]:
         """Start `function(job)`; the future holds its result or its exception.
 
-        That is what the function raised, `RuntimeError` for what cannot travel, `WorkerDied` or `LimitExceeded`.
+        That is what the function raised, `RuntimeError` for what cannot travel, `WorkerDied`, `LimitExceeded` or
+        `NoWorker`.
 
         Raises:
-            UsageError: If no worker can be started here at all.
+            NoWorker: Where that is known already.
         """
 
     @abstractmethod

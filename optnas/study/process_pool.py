@@ -9,16 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from optnas.errors import UsageError
-from optnas.study.executor import Executor, WorkerDied
+from optnas.errors import first_line
+from optnas.study.executor import Executor, NoWorker, WorkerDied
 from optnas.study.limits import Limits, Memory
 from optnas.study.worker import CannotStart, NotTaken, Worker, delivered
 
 __all__ = ["ProcessPool"]
 
 _LOOK_SECONDS = 0.1
-#: A worker that ends before its first job is not to blame on a job: so many in a row, and none can be started.
-_MOST_STARTS = 3
+#: Seconds before each try to start a worker. The machine may be short of memory or of processes for a moment.
+_PAUSES = (0, 1, 4)
 
 
 class ProcessPool(Executor):
@@ -59,8 +59,12 @@ class ProcessPool(Executor):
 
     def submit(self, function: Callable[[Any], Any], job: Any) -> Future[Any]:
         if self._broken:
-            raise UsageError(self._broken)
-        return self._threads.submit(self._run, function, job)
+            raise NoWorker(self._broken)
+        try:
+            return self._threads.submit(self._run, function, job)
+        except RuntimeError as error:  # a thread for each worker is begun with its first job
+            self._broken = f"no worker can be asked here: {first_line(error)}"
+            raise NoWorker(self._broken) from None
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -93,21 +97,28 @@ class ProcessPool(Executor):
         return outcome
 
     def _start(self, environment: dict[str, str]) -> Worker:
-        for _ in range(_MOST_STARTS):
-            with self._lock:
-                if self._closed.is_set():
-                    raise WorkerDied("the pool is closed")
-                worker = Worker(environment)
-                self._environments[worker] = environment
+        reason = ""
+        for pause in _PAUSES:
+            self._closed.wait(pause)
             try:
-                worker.wait_until_ready()
-                return worker
+                return self._started(environment)
             except CannotStart as error:
                 reason = str(error)
-                self._end(worker)
-        if not self._closed.is_set():
-            self._broken = f"no worker process can be started here: {reason}"
-        raise UsageError(self._broken or "the pool is closed")
+        self._broken = f"no worker process can be started here: {reason}"
+        raise NoWorker(self._broken)
+
+    def _started(self, environment: dict[str, str]) -> Worker:
+        with self._lock:
+            if self._closed.is_set():
+                raise WorkerDied("the pool is closed")
+            worker = Worker(environment)
+            self._environments[worker] = environment
+        try:
+            worker.wait_until_ready()
+        except CannotStart:
+            self._end(worker)
+            raise
+        return worker
 
     def _end(self, worker: Worker) -> dict[str, str]:
         """Take a worker out; returns the environment for the one in its place."""

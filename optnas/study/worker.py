@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import cloudpickle
 
+from optnas.errors import first_line
 from optnas.study.executor import LimitExceeded, WorkerDied, attempt, packed
 from optnas.study.limits import Limits, Memory, kill_tree
 
@@ -50,6 +51,9 @@ class Worker:
 
     Args:
         environment: Set in it beside what it inherits.
+
+    Raises:
+        CannotStart: If the system has no process left for it.
     """
 
     def __init__(self, environment: Mapping[str, str] = {}) -> None:
@@ -59,17 +63,25 @@ class Worker:
         self._tail = b""
         self._group_ended = False
         paths = os.pathsep.join(filter(None, sys.path))
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from optnas.study.worker import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **environment},
-            # Ctrl-C is the coordinator's: it decides what becomes of the workers.
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from optnas.study.worker import serve; serve()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **environment},
+                # Ctrl-C is the coordinator's: it decides what becomes of the workers.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CannotStart(f"the system starts no process: {first_line(error)}") from None
         self._listener = threading.Thread(target=self._listen, name="optnas-worker-log", daemon=True)
-        self._listener.start()
+        try:
+            self._listener.start()
+        except RuntimeError as error:
+            with self._process:
+                self.kill()
+            raise CannotStart(f"the system starts no thread: {first_line(error)}") from None
 
     def wait_until_ready(self) -> None:
         """Return when it can take a job. Raises `CannotStart` if it ends before."""

@@ -15,7 +15,7 @@ from optnas.cost import parse_constraints
 from optnas.job import run_job
 from optnas.prune import Pruner
 from optnas.sampler import make_sampler
-from optnas.study import Executor, InProcess, ProcessPool, SearchStopped, is_trained, run
+from optnas.study import Executor, InProcess, NoWorker, ProcessPool, SearchStopped, is_trained, run
 from optnas.study.files import Files
 
 
@@ -443,3 +443,38 @@ def test_what_a_checkpoint_could_not_do_is_said_and_kept(monkeypatch):
     ] * 2
     assert len(trained(study)) == 2
     assert all("No space left" in trial.user_attrs["optnas:warning"] for trial in trained(study))
+
+
+class Workerless(Executor):
+    """No worker can be started, as is seen when the job is submitted, or later."""
+
+    def __init__(self, at_once):
+        self._at_once = at_once
+
+    def submit(self, function, job):
+        error = NoWorker("no worker can be started")
+        if self._at_once:
+            raise error
+        future = Future()
+        future.set_exception(error)
+        return future
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_no_trial_is_to_blame_for_workers_that_cannot_be_started(tmp_path, at_once):
+    storage, files = f"sqlite:///{tmp_path}/a.db", Files(checkpoints=tmp_path)
+    objective = toy.objective()
+    with pytest.raises(KeyboardInterrupt):
+        run(new_study(objective, storage=storage), objective, Killed(0), 2)
+    (tmp_path / "0.safetensors").touch()
+    for _ in range(12):  # more often than a trial may be killed
+        with pytest.raises(SearchStopped, match=r"^no worker can be started; the same command goes on$"):
+            run(new_study(objective, storage=storage), objective, Workerless(at_once), 2, files=files)
+    study = new_study(objective, storage=storage)
+    assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
+    assert (tmp_path / "0.safetensors").exists()
+    run(study, objective, InProcess(), 2)
+    assert len(trained(study)) == len(study.trials) == 2

@@ -1,19 +1,23 @@
+import errno
 import importlib.util
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing
 
+import optuna
 import psutil
 import pytest
+import toy
+from optuna.trial import TrialState
 from study.conformance import ElsewhereTests, ended, needs_proc, sleep_for_ever, until
 
-from optnas.errors import UsageError
-from optnas.study import LimitExceeded, ProcessPool, WorkerDied
-from optnas.study.worker import Worker
+from optnas.study import LimitExceeded, NoWorker, ProcessPool, SearchStopped, WorkerDied, run
+from optnas.study.worker import CannotStart, Worker
 
 SLOW = pytest.mark.slow
 
@@ -185,17 +189,77 @@ def test_a_job_that_prints_a_gigabyte_fills_no_disk(pool, monkeypatch, tmp_path)
     assert (before.f_bavail - after.f_bavail) * before.f_frsize < 2**29
 
 
+@pytest.fixture
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr("optnas.study.process_pool._PAUSES", (0, 0, 0))
+
+
+@pytest.mark.usefixtures("_no_pauses")
 def test_workers_that_cannot_start_are_told_and_not_tried_for_ever(monkeypatch, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so is missing')\n")
     monkeypatch.syspath_prepend(tmp_path)
     pool = ProcessPool(1)
     try:
-        with pytest.raises(UsageError, match=r"^no worker process can be started here: .* libcudart.so is missing$"):
+        with pytest.raises(NoWorker, match=r"^no worker process can be started here: .* libcudart.so is missing$"):
             pool.submit(worker_pid, None).result()
-        with pytest.raises(UsageError, match="is missing"):
+        with pytest.raises(NoWorker, match="is missing"):
             pool.submit(worker_pid, None)
     finally:
         pool.close()
+
+
+class ShortOfProcesses(subprocess.Popen):
+    """For so many tries."""
+
+    tries = 0
+
+    def __init__(self, *args, **kwargs):
+        type(self).tries -= 1
+        if self.tries >= 0:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        super().__init__(*args, **kwargs)
+
+    def __del__(self):
+        if hasattr(self, "returncode"):
+            super().__del__()
+
+
+@pytest.fixture
+def short_of_processes(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", ShortOfProcesses)
+
+    def for_tries(count):
+        ShortOfProcesses.tries = count
+
+    return for_tries
+
+
+def test_a_machine_that_is_short_of_processes_for_a_moment_costs_nothing(short_of_processes):
+    short_of_processes(2)
+    with closing(ProcessPool(1)) as pool:
+        assert pool.submit(worker_pid, None).result() > 0
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_machine_that_stays_short_of_processes_is_told_and_fails_no_trial(short_of_processes):
+    short_of_processes(100)
+    objective = toy.objective()
+    study = optuna.create_study(directions=objective.directions)
+    sentence = "no worker process can be started here: the system starts no process: .*Resource temporarily"
+    with closing(ProcessPool(2)) as pool, pytest.raises(SearchStopped, match=sentence):
+        run(study, objective, pool, 3)
+    assert {trial.state for trial in study.trials} == {TrialState.RUNNING}
+
+
+def test_a_worker_that_nobody_can_listen_to_is_ended(monkeypatch):
+    def no_thread(_):
+        raise RuntimeError("can't start new thread")
+
+    before = set(psutil.Process().children())
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with pytest.raises(CannotStart, match="the system starts no thread: can't start new thread"):
+        Worker()
+    assert set(psutil.Process().children()) <= before
 
 
 @pytest.mark.slow
