@@ -10,6 +10,7 @@ from contextlib import closing
 
 import numpy as np
 import optuna
+import psutil
 import pytest
 
 from optnas.cli import main
@@ -293,6 +294,48 @@ def test_a_stopped_search_goes_on_to_exactly_the_number_asked(how, tmp_path):
     with closing(sqlite3.connect(tmp_path / "optnas.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     process.stdout.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals")
+@pytest.mark.parametrize("signals", [[signal.SIGHUP], [signal.SIGINT] * 4])
+def test_a_closed_terminal_and_ctrl_c_again_and_again_stop_a_search_as_one_ctrl_c_does(signals, tmp_path):
+    process = start("--trials", "12", "--epochs", "4000", "--workers", "2", "--sampler", "random")
+    wait_for(lambda: len(list(tmp_path.glob("optnas.db-checkpoints/*/*.safetensors"))) == 2)
+    workers = psutil.Process(process.pid).children()
+    assert len(workers) == 2
+    for number in signals:
+        os.kill(process.pid, number)
+        time.sleep(0.03)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert output.splitlines()[-1] == "optnas: stopped; the same command goes on"
+    wait_for(lambda: not any(worker.is_running() for worker in workers), seconds=5)
+    study = optuna.load_study(study_name="digits", storage="sqlite:///optnas.db")
+    running = [trial for trial in study.trials if trial.state.name == "RUNNING"]
+    assert [trial.user_attrs["optnas:starts"] for trial in running] == [0, 0]
+
+
+def test_search_leaves_signals_as_they_were_and_a_closed_terminal_to_nohup(monkeypatch):
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = list(map(signal.getsignal, numbers))
+    during = []
+
+    def search(watch, **settings):
+        during.extend(map(signal.getsignal, numbers))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optnas.cli.search.search", search)
+    assert main(["search"]) == 130
+    assert list(map(signal.getsignal, numbers)) == before
+    assert len(set(during)) == 1
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            assert main(["search"]) == 130
+            assert during[-1] == signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGHUP, before[-1])
 
 
 def test_pruning_from_search_to_audit(capsys):
