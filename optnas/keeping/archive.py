@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,42 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from optuna import Study
-from optuna.trial import FrozenTrial
 
-from optnas.credentials import scrubbed_json
 from optnas.errors import UsageError
 from optnas.front import front
 from optnas.keeping.beside import kept_in
+from optnas.keeping.packed import KIND, MANIFEST, README, STUDY, TRIALS, VERSION, read_archive, weights_name
 from optnas.keeping.pictures import pictures_of
 from optnas.keeping.plain import FORMAT, plain_study, plain_trial
 from optnas.keeping.record import read_record
+from optnas.keeping.scrub import choice_names, scrubbed_study, scrubbed_trial
 from optnas.printable import printable
 from optnas.study import artifacts_folder, versions, weights_folder
 from optnas.whole import whole_file
 
-__all__ = [
-    "KIND",
-    "MANIFEST",
-    "NAMES",
-    "README",
-    "STUDY",
-    "TRIALS",
-    "VERSION",
-    "Archived",
-    "archive_study",
-    "weights_name",
-]
+__all__ = ["Archived", "archive_study"]
 
-KIND = "optnas study"
-#: Of the format. An archive of a higher one is refused: it may hold what this optnas would lose.
-VERSION = 1
-MANIFEST, STUDY, TRIALS, README = "manifest.json", "study.json", "trials.jsonl", "README.txt"
-#: All that an archive may hold; no name of these leads out of a folder.
-NAMES = re.compile(
-    r"README\.txt|manifest\.json|study\.json|trials\.jsonl"
-    r"|weights/(0|[1-9]\d{0,8})\.safetensors"
-    r"|pictures/(0|[1-9]\d{0,8})/[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9]{1,8})?"
-)
 _README = """\
 This is an archive of optnas: the study {name}, with {trials} trials, written on {date} by optnas {version}.
 Nothing in it is executed by restoring it:
@@ -89,7 +67,8 @@ def archive_study(study: Study, storage: str, path: Path, *, pictures: bool = Fa
         pictures: Whether the pictures that the dashboard shows go into it too.
 
     Raises:
-        UsageError: If there is such a file or no such folder, or the study holds what JSON cannot.
+        UsageError: If there is such a file or no such folder, or it cannot be written; if the study holds what JSON
+            cannot, or what no restore would take back.
     """
     _check_path(path)
     record = read_record(study)
@@ -98,24 +77,22 @@ def archive_study(study: Study, storage: str, path: Path, *, pictures: bool = Fa
     weights = {number: content for number in members if (content := _content(kept.get(number))) is not None}
     shown = pictures_of(study, artifacts_folder(storage)) if pictures else []
     made, trials = datetime.now(UTC), record.trials
-    with whole_file(path) as beside, zipfile.ZipFile(beside, "x", zipfile.ZIP_DEFLATED) as file:
-        sums = _Sums(file)
-        sums.add(README, _readme(record.name, len(trials), made, path).encode())
-        sums.add(STUDY, json.dumps(scrubbed_json(plain_study(record)), indent=1, allow_nan=False).encode())
-        sums.add(TRIALS, "".join(f"{_line(trial)}\n" for trial in trials).encode())
-        for number, content in weights.items():
-            sums.add(weights_name(number), content, compressed=False)
-        for picture in shown:
-            sums.add(f"pictures/{picture.trial}/{picture.name}", picture.content, **picture.facts())
-        manifest = {"format": KIND, "version": VERSION, "made": made.isoformat(), "versions": versions()}
-        file.writestr(MANIFEST, json.dumps({**manifest, "files": sums.known}, indent=1))
+    choices = choice_names(trials)
+    with whole_file(path) as beside:
+        with zipfile.ZipFile(beside, "x", zipfile.ZIP_DEFLATED) as file:
+            sums = _Sums(file)
+            sums.add(README, _readme(record.name, len(trials), made, path).encode())
+            sums.add(STUDY, _text(scrubbed_study(plain_study(record), choices), indent=1))
+            sums.add(TRIALS, b"".join(_text(scrubbed_trial(plain_trial(trial), choices)) for trial in trials))
+            for number, content in weights.items():
+                sums.add(weights_name(number), content, compressed=False)
+            for picture in shown:
+                sums.add(f"pictures/{picture.trial}/{picture.name}", picture.content, **picture.facts())
+            manifest = {"format": KIND, "version": VERSION, "made": made.isoformat(), "versions": versions()}
+            file.writestr(MANIFEST, json.dumps({**manifest, "files": sums.known}, indent=1))
+        _check_comes_back(beside, path)
     size_bytes = path.stat().st_size
     return Archived(path, record.name, len(trials), len(weights), len(members), len(shown), size_bytes)
-
-
-def weights_name(number: int) -> str:
-    """Where the weights of a trial are in an archive."""
-    return f"weights/{number}.safetensors"
 
 
 class _Sums:
@@ -141,8 +118,17 @@ def _check_path(path: Path) -> None:
         raise UsageError(f"archive {path}: expected a folder that exists, got {path.parent}")
 
 
-def _line(trial: FrozenTrial) -> str:
-    return json.dumps(scrubbed_json(plain_trial(trial)), allow_nan=False)
+def _check_comes_back(written: Path, path: Path) -> None:
+    """Refuse an archive that restoring would refuse, while the study is still there."""
+    try:
+        read_archive(written)
+    except UsageError as error:
+        reason = str(error).replace(str(written), str(path))
+        raise UsageError(f"{reason}; nothing was written, since no restore would take it back") from None
+
+
+def _text(plain: Any, indent: int | None = None) -> bytes:
+    return f"{json.dumps(plain, allow_nan=False, indent=indent)}\n".encode()
 
 
 def _content(path: Path | None) -> bytes | None:

@@ -1,8 +1,10 @@
 import json
 import os
+import sqlite3
 import stat
 import warnings
 import zipfile
+from contextlib import closing
 from datetime import datetime
 
 import handmade
@@ -16,10 +18,11 @@ from optuna.trial import TrialState, create_trial
 from optuna_dashboard import get_note, save_note
 
 from optnas.errors import UsageError
-from optnas.keeping import restore
+from optnas.keeping import packed
 from optnas.keeping.archive import archive_study
+from optnas.keeping.packed import read_archive
 from optnas.keeping.plain import plain_trial, record_from
-from optnas.keeping.restore import read_archive, restore_study
+from optnas.keeping.restore import restore_study
 from optnas.study import open_storage, weights_folder
 
 STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING)
@@ -171,6 +174,37 @@ def test_no_password_is_in_an_archive(tmp_path):
     assert request["storage"] == "postgresql+psycopg://me:***@host/db?password=***"
 
 
+def test_a_choice_that_is_called_like_a_secret_comes_back(tmp_path):
+    study = optuna.create_study(study_name="s")
+    options = CategoricalDistribution(("password=cls", "mean"))
+    study.enqueue_trial({"class_token": "mean"}, user_attrs={"best": {"class_token": "mean", "my_token": "x"}})
+    study.add_trial(
+        create_trial(value=1.0, params={"class_token": "password=cls"}, distributions={"class_token": options})
+    )
+    archive_study(study, "memory", tmp_path / "a.zip")
+    waiting, trained = read_archive(tmp_path / "a.zip").record.trials
+    assert trained.params == {"class_token": "password=cls"}
+    assert trained.distributions == {"class_token": options}
+    assert waiting.system_attrs["fixed_params"] == {"class_token": "mean"}
+    assert waiting.user_attrs["best"] == {"class_token": "mean", "my_token": "***"}
+
+
+def test_what_no_restore_would_take_back_is_told_when_it_is_archived(tmp_path):
+    study = optuna.create_study(study_name="s", storage=open_storage(address(tmp_path / "a.db")))
+    study.add_trial(
+        create_trial(value=1.0, params={"width": 8}, distributions={"width": IntDistribution(8, 64)}),
+    )
+    study._storage.engine.dispose()
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        connection.execute("UPDATE trial_params SET param_value = 7")
+        connection.commit()
+    again = optuna.load_study(study_name="s", storage=open_storage(address(tmp_path / "a.db")))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UsageError, match=r"archive .*b\.zip, trial 0: is no trial of Optuna: .*; nothing was written"):
+        archive_study(again, address(tmp_path / "a.db"), tmp_path / "b.zip")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_notes_of_people_travel_and_those_of_optnas_do_not(tmp_path):
     storage = open_storage(address(tmp_path / "a.db"))
     study = full_study(storage)
@@ -293,7 +327,7 @@ def test_a_name_that_is_there_twice(rewritten, tmp_path):
 
 
 def test_a_bomb(rewritten, tmp_path, monkeypatch):
-    monkeypatch.setattr(restore, "_SMALL", 1 << 20)
+    monkeypatch.setattr(packed, "_SMALL", 1 << 20)
     path = rewritten(lambda entries, manifest: entries.update({"trials.jsonl": bytes(4 << 20)}))
     assert path.stat().st_size < 10_000
     refused(path, r"trials.jsonl would swell from \d+ to 4194304 bytes", tmp_path)
@@ -303,10 +337,10 @@ def test_a_bomb(rewritten, tmp_path, monkeypatch):
 
 def test_too_much(rewritten, tmp_path, monkeypatch):
     path = rewritten()
-    monkeypatch.setattr(restore, "_MOST_FILES", 3)
+    monkeypatch.setattr(packed, "_MOST_FILES", 3)
     refused(path, "at most 3 files", tmp_path)
     monkeypatch.undo()
-    monkeypatch.setattr(restore, "_MOST_BYTES", 100)
+    monkeypatch.setattr(packed, "_MOST_BYTES", 100)
     refused(path, "at most 100 bytes", tmp_path)
 
 
