@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 from optuna import Study
 from optuna.artifacts import ArtifactMeta
 
-from optnas.report.dashboard.attributes import Attributes, artifact_key
+from optnas.report.dashboard.attributes import artifact_key
 from optnas.whole import whole_file
 
-__all__ = ["Picture", "meta_of", "missing_pictures", "pictures_of", "put_pictures"]
+__all__ = ["Picture", "meta_of", "missing_pictures", "picture_attributes", "pictures_in", "pictures_of", "put_files"]
 
 _BY_DASHBOARD, _BY_OPTUNA = "dashboard:artifacts:", "artifacts:"
 #: Optuna's and the dashboard's are such; what is not could name another file.
@@ -70,29 +70,37 @@ def missing_pictures(study: Study, folder: Path | None) -> list[Picture]:
     return [one for one in _told(study) if folder is None or not (folder / one.meta.artifact_id).is_file()]
 
 
-def put_pictures(study: Study, pictures: Sequence[Picture], folder: Path) -> int:
-    """Put pictures into a folder of artifacts, and into the study what tells of them; returns how many.
-
-    Those that `optnas dashboard` draws are left to it, and no file that is there is written over.
-    """
-    kept = [picture for picture in pictures if not picture.drawn]
-    if not kept:
-        return 0
-    ids = {trial.number: trial._trial_id for trial in study.get_trials(deepcopy=False)}
-    folder.mkdir(parents=True, exist_ok=True)
-    for picture in kept:
+def put_files(pictures: Sequence[Picture], folder: Path) -> None:
+    """Put the contents of pictures into a folder of artifacts; no file that is there is written over."""
+    for picture in pictures:
         path = folder / picture.meta.artifact_id
         if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as beside:
                 beside.write_bytes(picture.content)
-    told = {
-        artifact_key(ids[one.trial], one.meta.artifact_id): json.dumps(asdict(one.meta))
-        for one in kept
-        if not one.in_trial
-    }
-    if told:
-        Attributes(study).write(told)
-    return len(kept)
+
+
+def pictures_in(attributes: Mapping[str, Any], ids: Mapping[int, int]) -> list[Picture]:
+    """The pictures of which the system attributes of a study tell, without their contents.
+
+    Args:
+        attributes: See above.
+        ids: By number of each trial, what the storage calls it.
+    """
+    numbers = {str(one): number for number, one in ids.items()}
+    found = []
+    for key, value in attributes.items():
+        if key.startswith(_BY_DASHBOARD):
+            number = numbers.get(key.removeprefix(_BY_DASHBOARD).partition(":")[0])
+            meta = _meta(value)
+            if number is not None and meta is not None:
+                found.append(Picture(number, meta, False))
+    return found
+
+
+def picture_attributes(pictures: Sequence[Picture], ids: Mapping[int, int]) -> dict[str, str]:
+    """The system attributes of a study that tell of pictures: the way back from `pictures_in`."""
+    return {artifact_key(ids[one.trial], one.meta.artifact_id): json.dumps(asdict(one.meta)) for one in pictures}
 
 
 def meta_of(plain: Any) -> ArtifactMeta | None:
@@ -108,20 +116,14 @@ def meta_of(plain: Any) -> ArtifactMeta | None:
 
 def _told(study: Study) -> Iterator[Picture]:
     """What a study says that there is."""
-    numbers = {}
-    for trial in study.get_trials(deepcopy=False):
-        numbers[str(trial._trial_id)] = trial.number
+    trials = study.get_trials(deepcopy=False)
+    for trial in trials:
         for key, value in trial.system_attrs.items():
             meta = _meta(value) if key.startswith(_BY_OPTUNA) else None
             if meta is not None:
                 yield Picture(trial.number, meta, True)
-    for key, value in study._storage.get_study_system_attrs(study._study_id).items():
-        if not key.startswith(_BY_DASHBOARD):
-            continue
-        number = numbers.get(key.removeprefix(_BY_DASHBOARD).partition(":")[0])
-        meta = _meta(value)
-        if number is not None and meta is not None:
-            yield Picture(number, meta, False)
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    yield from pictures_in(attributes, {trial.number: trial._trial_id for trial in trials})
 
 
 def _meta(text: Any) -> ArtifactMeta | None:

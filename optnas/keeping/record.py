@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import optuna
 from optuna import Study
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optnas.errors import UsageError
+from optnas.keeping.bulk import Checks, engine_of, insert_study
+from optnas.keeping.pictures import Picture, picture_attributes, pictures_in
 from optnas.objective import ATTRIBUTE
-from optnas.report.dashboard.attributes import NOTE, OURS, Attributes, note_key
+from optnas.report.dashboard.attributes import NOTE, OURS, note_key, text_pieces
 from optnas.study import study_names
 
 __all__ = [
     "METRIC_NAMES",
     "Note",
     "StudyRecord",
+    "half_studies",
     "make_trial",
     "notes_in",
     "own_attributes",
     "read_record",
+    "uploaded_in",
     "write_record",
 ]
 
@@ -39,6 +42,8 @@ METRIC_NAMES = "study:metric_names"
 _PARENTS = ":parent:"
 #: Written last: a study that lacks it is not gone on with, see `optnas.study.open_study`.
 _LAST = ATTRIBUTE + "settings"
+#: The mark of a study that is not whole yet.
+_RESTORING = ATTRIBUTE + "restoring"
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,16 @@ class StudyRecord:
     """By number; the number is the place."""
     notes: Mapping[int | None, Note] = field(default_factory=dict)
     """Those that a person wrote or edited, by the number of their trial; None for the one of the study."""
+    pictures: Sequence[Picture] = ()
+    """Files that a person gave to trials in the dashboard, without their contents; of those that a trial tells of
+    itself its attributes know."""
 
 
 def read_record(study: Study) -> StudyRecord:
     """A study as it is now; its trials are not copied and must not be changed."""
     trials = study.get_trials(deepcopy=False)
     attributes = study._storage.get_study_system_attrs(study._study_id)
+    ids = {trial.number: trial._trial_id for trial in trials}
     return StudyRecord(
         study.study_name,
         [direction.name.lower() for direction in study.directions],
@@ -80,7 +89,8 @@ def read_record(study: Study) -> StudyRecord:
         study.user_attrs,
         own_attributes(attributes),
         trials,
-        notes_in(attributes, {trial.number: trial._trial_id for trial in trials}),
+        notes_in(attributes, ids),
+        uploaded_in(attributes, ids),
     )
 
 
@@ -89,7 +99,7 @@ def own_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in attributes.items()
-        if not key.startswith(_DASHBOARD) and key != METRIC_NAMES and _PARENTS not in key
+        if not key.startswith(_DASHBOARD) and key not in (METRIC_NAMES, _RESTORING) and _PARENTS not in key
     }
 
 
@@ -103,6 +113,11 @@ def notes_in(attributes: Mapping[str, Any], ids: Mapping[int, int]) -> dict[int 
     keys: dict[int | None, str] = {None: NOTE, **{number: note_key(one) for number, one in ids.items()}}
     notes = {number: _note(attributes, key) for number, key in keys.items() if f"{key}_ver" in attributes}
     return {number: note for number, note in notes.items() if note.version != OURS}
+
+
+def uploaded_in(attributes: Mapping[str, Any], ids: Mapping[int, int]) -> list[Picture]:
+    """See `StudyRecord.pictures`; the arguments are those of `notes_in`."""
+    return [picture for picture in pictures_in(attributes, ids) if not picture.drawn]
 
 
 def make_trial(
@@ -137,7 +152,8 @@ def make_trial(
 def write_record(record: StudyRecord, storage: BaseStorage, name: str | None = None) -> Study:
     """Put a study into a storage; its trials keep their numbers, states, times and attributes.
 
-    What optnas knows a study by is written last: one that was left half by a kill is not taken for a whole one.
+    A database gets all of it at once, or nothing. Elsewhere the study is marked as long as it is not whole; one that
+    was left half by a kill is known by that mark, and makes room.
 
     Args:
         record: The study.
@@ -148,35 +164,52 @@ def write_record(record: StudyRecord, storage: BaseStorage, name: str | None = N
         UsageError: If the storage has a study of that name, or a trial is none.
     """
     name = name or record.name
-    if name in study_names(storage):
+    if name in half_studies(storage):
+        optuna.delete_study(study_name=name, storage=storage)
+    elif name in study_names(storage):
         raise UsageError(f"study {name!r} exists already in the storage: give it another name")
-    study = optuna.create_study(
-        storage=storage, study_name=name, directions=[StudyDirection[name.upper()] for name in record.directions]
-    )
+    directions = [StudyDirection[direction.upper()] for direction in record.directions]
+    checks, engine = Checks(name, len(directions), record.trials), engine_of(storage)
+    if engine is None:
+        _write_marked(record, storage, name, directions)
+    else:
+        system_attrs = partial(_system_attrs, record)
+        insert_study(engine, name, directions, record.trials, record.user_attrs, system_attrs, checks)
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def half_studies(storage: BaseStorage) -> list[str]:
+    """The names of those that `write_record` was killed in, or writes just now."""
+    return [study.study_name for study in storage.get_all_studies() if study.system_attrs.get(_RESTORING)]
+
+
+def _write_marked(record: StudyRecord, storage: BaseStorage, name: str, directions: Sequence[StudyDirection]) -> None:
+    study = optuna.create_study(storage=storage, study_name=name, directions=directions)
     try:
-        _fill(study, record)
+        storage.set_study_system_attr(study._study_id, _RESTORING, True)
+        study.add_trials(record.trials)
+        ids = [trial._trial_id for trial in study.get_trials(deepcopy=False)]
+        for key, value in _system_attrs(record, ids).items():
+            storage.set_study_system_attr(study._study_id, key, value)
+        for key in sorted(record.user_attrs, key=lambda key: key == _LAST):
+            study.set_user_attr(key, record.user_attrs[key])
+        storage.set_study_system_attr(study._study_id, _RESTORING, False)  # Optuna takes no attribute away
     except BaseException:
         with suppress(Exception):  # what stopped us may stop this too
             optuna.delete_study(study_name=name, storage=storage)
         raise
-    return study
 
 
-def _fill(study: Study, record: StudyRecord) -> None:
+def _system_attrs(record: StudyRecord, ids: Sequence[int]) -> dict[str, Any]:
+    """All that a storage keeps in the system attributes of a study; `ids` are what it calls its trials."""
+    places = dict(enumerate(ids))
+    found = dict(record.system_attrs)
     if record.metric_names is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names(list(record.metric_names))
-    for key, value in record.system_attrs.items():
-        study._storage.set_study_system_attr(study._study_id, key, value)
-    for trial in record.trials:
-        try:
-            study.add_trial(trial)
-        except ValueError as error:
-            raise UsageError(f"study {record.name!r}: trial {trial.number} is none of Optuna: {error}") from None
-    _write_notes(study, record.notes)
-    for key in sorted(record.user_attrs, key=lambda key: key == _LAST):
-        study.set_user_attr(key, record.user_attrs[key])
+        found[METRIC_NAMES] = list(record.metric_names)
+    for number, note in record.notes.items():
+        key = NOTE if number is None else note_key(places[number])
+        found |= {f"{key}_ver": note.version, **dict(text_pieces(f"{key}_str", note.text))}
+    return found | picture_attributes(record.pictures, places)
 
 
 def _note(attributes: Mapping[str, Any], key: str) -> Note:
@@ -185,14 +218,3 @@ def _note(attributes: Mapping[str, Any], key: str) -> Note:
     while piece := attributes.get(f"{key}_str:{len(pieces)}"):
         pieces.append(piece)
     return Note(int(attributes[f"{key}_ver"]), "".join(pieces))
-
-
-def _write_notes(study: Study, notes: Mapping[int | None, Note]) -> None:
-    if not notes:
-        return
-    ids = {trial.number: trial._trial_id for trial in study.get_trials(deepcopy=False)}
-    keys = {number: NOTE if number is None else note_key(ids[number]) for number in notes}
-    Attributes(study).write(
-        {f"{keys[number]}_ver": note.version for number, note in notes.items()},
-        {f"{keys[number]}_str": note.text for number, note in notes.items()},
-    )

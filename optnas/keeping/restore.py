@@ -11,10 +11,10 @@ from optuna.storages import BaseStorage
 
 from optnas.errors import UsageError
 from optnas.keeping.packed import read_archive, weights_name
-from optnas.keeping.pictures import put_pictures
-from optnas.keeping.record import StudyRecord, write_record
+from optnas.keeping.pictures import put_files
+from optnas.keeping.record import StudyRecord, half_studies, write_record
 from optnas.objective import ATTRIBUTE
-from optnas.study import artifacts_folder, study_names, weights_folder
+from optnas.study import artifacts_folder, coordinate, study_names, weights_folder
 from optnas.study.files import weights_path
 from optnas.whole import whole_file
 
@@ -49,20 +49,24 @@ def restore_study(path: Path, opened: BaseStorage, storage: str, name: str | Non
     """
     contents = read_archive(path)
     record = contents.record if name is None else _renamed(contents.record, name)
-    if record.name in study_names(opened):
+    if record.name in {*study_names(opened)} - {*half_studies(opened)}:
         raise UsageError(f"study {record.name!r} exists already in the storage: give another name with --as")
     folder, shown = weights_folder(storage, record.name), artifacts_folder(storage)
-    with zipfile.ZipFile(path) as file:
-        if folder is not None:
-            for number in contents.weights:
-                _extract(file, weights_name(number), weights_path(folder, number))
-        pictures = [
-            replace(picture, content=file.read(name)) for name, picture in contents.pictures.items() if shown
-        ]  # fmt: skip
-    study = write_record(record, opened)
-    drawn = put_pictures(study, pictures, shown) if shown else 0
+    # `optnas dashboard` draws the others again.
+    wanted = {name: picture for name, picture in contents.pictures.items() if shown and not picture.drawn}
+    # Held, since a study that is left half by a kill makes room, and one that is written just now looks the same.
+    with coordinate(storage, record.name):
+        with zipfile.ZipFile(path) as file:
+            if folder is not None:
+                for number in contents.weights:
+                    _extract(file, weights_name(number), weights_path(folder, number))
+            if shown is not None:
+                for name, picture in wanted.items():
+                    put_files([replace(picture, content=file.read(name))], shown)
+        told = [picture for picture in wanted.values() if not picture.in_trial]
+        write_record(replace(record, pictures=told), opened)
     placed = len(contents.weights) if folder is not None else 0
-    return Restored(record.name, len(record.trials), placed, len(contents.weights) - placed, drawn)
+    return Restored(record.name, len(record.trials), placed, len(contents.weights) - placed, len(wanted))
 
 
 def _renamed(record: StudyRecord, name: str) -> StudyRecord:

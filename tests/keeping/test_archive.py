@@ -18,7 +18,7 @@ from optuna.trial import TrialState, create_trial
 from optuna_dashboard import get_note, save_note
 
 from optnas.errors import UsageError
-from optnas.keeping import packed
+from optnas.keeping import packed, record
 from optnas.keeping.archive import archive_study
 from optnas.keeping.packed import read_archive
 from optnas.keeping.plain import plain_trial, record_from
@@ -397,6 +397,40 @@ def test_damage_is_found(rewritten, tmp_path):
     refused(tmp_path / "torn.zip", "damaged", tmp_path)
 
 
+def test_a_database_shows_nothing_of_a_study_before_all_of_it(tmp_path, monkeypatch):
+    """What a kill leaves is what others see until the end."""
+    archive_study(full_study(None), "memory", tmp_path / "a.zip")
+    where = address(tmp_path / "b.db")
+    seen, whole = [], record._system_attrs
+
+    def look(*arguments):
+        with closing(sqlite3.connect(tmp_path / "b.db")) as connection:
+            seen.append(connection.execute("SELECT count(*) FROM studies").fetchone())
+            seen.append(connection.execute("SELECT count(*) FROM trials").fetchone())
+        return whole(*arguments)
+
+    monkeypatch.setattr(record, "_system_attrs", look)
+    restore_study(tmp_path / "a.zip", open_storage(where), where)
+    assert seen == [(0,), (0,)]
+    assert len(open_storage(where).get_all_studies()) == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "memory"])
+def test_trials_that_do_not_go_together_are_refused(kind, tmp_path):
+    trials = [
+        create_trial(value=1.0, params={"x": 8}, distributions={"x": IntDistribution(8, 64)}),
+        create_trial(value=1.0, params={"x": 8.0}, distributions={"x": FloatDistribution(8, 64)}),
+    ]
+    odd = record.StudyRecord("s", ["minimize"], None, {}, {}, trials)
+    storage = open_storage(address(tmp_path / "a.db")) if kind == "sqlite" else InMemoryStorage()
+    with pytest.raises(UsageError, match="study 's': trial 1 is none of Optuna: Cannot set different distribution"):
+        record.write_record(odd, storage)
+    two = create_trial(values=[1.0, 2.0])
+    with pytest.raises(UsageError, match=r"study 's': trial 0 is none of Optuna: .* 2 values"):
+        record.write_record(record.StudyRecord("s", ["minimize"], None, {}, {}, [two]), storage)
+    assert storage.get_all_studies() == []
+
+
 def test_files_that_are_no_archive(tmp_path):
     (tmp_path / "text.zip").write_text("no")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
@@ -418,7 +452,7 @@ def test_a_study_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch)
         raise OSError("full")
 
     storage = InMemoryStorage()
-    monkeypatch.setattr("optnas.keeping.record._write_notes", fail)
+    monkeypatch.setattr("optnas.keeping.record._system_attrs", fail)
     with pytest.raises(OSError, match="full"):
         restore_study(tmp_path / "a.zip", storage, "memory")
     assert storage.get_all_studies() == []

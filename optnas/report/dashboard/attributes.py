@@ -14,7 +14,7 @@ from optuna import Study
 from optuna.storages import RDBStorage
 from sqlalchemy import column, delete, insert, or_, select, table
 
-__all__ = ["NOTE", "OURS", "Attributes", "artifact_key", "note_key", "plot_key"]
+__all__ = ["NOTE", "OURS", "Attributes", "artifact_key", "note_key", "plot_key", "text_pieces"]
 
 _PREFIX = "dashboard:"
 NOTE = f"{_PREFIX}note"
@@ -70,7 +70,7 @@ class Attributes:
 
     def write(self, values: Mapping[str, Any], texts: Mapping[str, str] | None = None) -> None:
         """Set values by their keys, and texts by what the keys of their pieces begin with, all at once."""
-        new = {**values, **{key: piece for text in (texts or {}).items() for key, piece in _pieces(*text)}}
+        new = {**values, **{key: piece for text in (texts or {}).items() for key, piece in text_pieces(*text)}}
         stale = [f"{prefix}:" for prefix in texts or ()]  # an older text may have been longer
         if self._engine is None:
             left = [key for key in self.keys() if key.startswith(tuple(stale))]
@@ -86,6 +86,7 @@ class Attributes:
             connection.execute(insert(_ROWS), rows)
 
 
-def _pieces(prefix: str, text: str) -> list[tuple[str, str]]:
+def text_pieces(prefix: str, text: str) -> list[tuple[str, str]]:
+    """The pieces in which a text is kept, each with its key, from what their keys begin with."""
     starts = range(0, len(text), _PIECE)
     return [(f"{prefix}:{place}", text[start : start + _PIECE]) for place, start in enumerate(starts)]
