@@ -21,6 +21,7 @@ __all__ = [
     "kept_in",
     "leftovers",
     "locks_of",
+    "remove_free",
     "searched_now",
     "size_of",
 ]
@@ -99,6 +100,18 @@ def searched_now(storage: str, study_name: str) -> bool | None:
     """Whether a search holds a study; None where that cannot be told, which is in any storage but a file."""
     lock = lock_path(storage, study_name)
     return None if lock is None else is_held(lock)
+
+
+def remove_free(lock: Path) -> bool:
+    """Remove the file of a lock that nobody holds; False if somebody does, or it is gone.
+
+    It is held meanwhile: to remove the file of a lock that is held would let a second search take another one.
+    """
+    with _tried(lock) as free:
+        if not free or not lock.exists():
+            return False
+        lock.unlink()
+        return True
 
 
 @contextmanager

@@ -12,12 +12,13 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 
 from optnas.errors import UsageError
-from optnas.keeping.beside import searched_now
+from optnas.keeping.beside import locks_of, remove_free, searched_now
 from optnas.keeping.check_files import check_beside, check_files
 from optnas.keeping.check_journal import check_journal, check_journal_kind
 from optnas.keeping.check_trials import check_study, check_trials
 from optnas.keeping.draft import let_go
 from optnas.keeping.findings import SEVERITIES, Finding
+from optnas.keeping.record import half_studies
 from optnas.keeping.salvage import is_short
 from optnas.keeping.snapshot import snapshot
 from optnas.study import coordinate, open_storage, shown_storage, sqlite_path, study_names
@@ -108,11 +109,14 @@ def examine_studies(opened: BaseStorage, storage: str, study: str | None = None)
             f"storage {shown_storage(storage)}: there is no study {study!r}, only {', '.join(names) or 'none'}"
         )
     findings = [] if study is not None else check_beside(names, storage)
-    trials, chosen = 0, names if study is None else [study]
+    trials, chosen, half = 0, names if study is None else [study], half_studies(opened)
     for name in chosen:
         one = optuna.load_study(study_name=name, storage=opened)
         trials += len(one.get_trials(deepcopy=False))
         searched = searched_now(storage, name)
+        if name in half:
+            findings.append(_half(name, searched))
+            continue
         findings += [*check_study(one), *check_trials(one, searched), *check_files(one, storage, searched)]
     return Examined(shown_storage(storage), tuple(chosen), trials, _sorted(findings))
 
@@ -132,15 +136,56 @@ def mend(storage: str, examined: Examined) -> list[str]:
             said.append(upgrade_tables(storage))
         elif finding.cut:
             said.append(mend_journal(storage))
-        elif finding.remove and finding.study is None:
-            said.append(_remove(finding.remove))
-        elif finding.remove and finding.study is not None:
-            try:
-                with coordinate(storage, finding.study):
-                    said.append(_remove(finding.remove))
-            except UsageError as error:
-                said.append(str(error))
+        elif finding.study is None:
+            said += _removed([lock for lock in finding.remove if _remove_lock(lock, storage)])
+    for name in dict.fromkeys(one.study for one in examined.findings if one.remove or one.delete):
+        if name is not None:
+            said += _mend_study(storage, name, [one for one in examined.findings if one.study == name])
     return said
+
+
+def _remove_lock(lock: Path, storage: str) -> bool:
+    """Remove the file of a lock if it is still free: somebody may hold it since it was looked at."""
+    journal = journal_path(storage)
+    if journal is None or lock in locks_of(storage):
+        return remove_free(lock)
+    # A journal's own lock is held by being there; one of a writer that lives is young.
+    left = lock in {path for finding in check_journal(journal, storage)[0] for path in finding.remove}
+    if left:
+        lock.unlink(missing_ok=True)
+    return left
+
+
+def _mend_study(storage: str, name: str, findings: Sequence[Finding]) -> list[str]:
+    """Mend while no search can begin; what one has changed since it was looked at stays."""
+    try:
+        with coordinate(storage, name):
+            if any(finding.delete for finding in findings):
+                return [_delete(storage, name)]
+            needless, said = _needless(storage, name), []
+            for finding in findings:
+                paths = [path for path in finding.remove if path in needless]
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                said += _removed(paths)
+            return said
+    except UsageError as error:
+        return [str(error)]
+
+
+def _needless(storage: str, name: str) -> set[Path]:
+    """The files of a study, which is held, that nobody needs now."""
+    journal, path = journal_path(storage), sqlite_path(storage)
+
+    def found(opened: BaseStorage) -> set[Path]:
+        study = optuna.load_study(study_name=name, storage=opened)
+        return {path for finding in check_files(study, storage, searched=False) for path in finding.remove}
+
+    if journal is not None:
+        return found(open_journal(journal))
+    assert path is not None  # beside others lie no files
+    with snapshot(path) as copied, _copy_opened(copied) as (opened, _):
+        return set() if opened is None or name not in study_names(opened) else found(opened)
 
 
 def check_kind(path: Path) -> None:
@@ -213,10 +258,23 @@ def _copy_opened(copied: Path) -> Iterator[tuple[BaseStorage | None, list[Findin
         let_go(opened)
 
 
-def _remove(paths: Sequence[Path]) -> str:
-    for path in paths:
-        path.unlink(missing_ok=True)
-    return f"removed {', '.join(path.name for path in paths)}"
+def _half(name: str, held: bool | None) -> Finding:
+    if held:
+        return Finding("worth knowing", "is being restored from an archive", study=name)
+    what = "was left half by a restore that was killed"
+    return Finding("lost", what, "restore it once more, and the half makes room", name, delete=True)
+
+
+def _delete(storage: str, name: str) -> str:
+    opened = open_storage(storage)
+    if name not in half_studies(opened):
+        return f"study {name!r} is whole by now, and stays"
+    optuna.delete_study(study_name=name, storage=opened)
+    return f"deleted the half of study {name!r}"
+
+
+def _removed(paths: Sequence[Path]) -> list[str]:
+    return [f"removed {', '.join(path.name for path in paths)}"] if paths else []
 
 
 def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -38,6 +38,8 @@ class Finding:
 
     cut: bool = False
     """Whether mending takes what was half written out of a journal."""
+    delete: bool = False
+    """Whether mending deletes the study, of which an archive has all."""
 
     @property
     def mend(self) -> str:
@@ -46,6 +48,8 @@ class Finding:
             return "copies the file and upgrades its tables"
         if self.cut:
             return "copies the file and takes that half out"
+        if self.delete:
+            return "deletes that half"
         if self.remove:
             return f"removes {', '.join(path.name for path in self.remove[:5])}" + (
                 f" and {len(self.remove) - 5} more" if len(self.remove) > 5 else ""

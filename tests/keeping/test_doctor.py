@@ -3,6 +3,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 
 import handmade
 import older
@@ -12,8 +13,12 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from optnas.errors import UsageError
+from optnas.keeping.archive import archive_study
 from optnas.keeping.doctor import examine, examine_studies, mend
-from optnas.study import open_storage, versions, weights_folder
+from optnas.keeping.record import read_record
+from optnas.keeping.restore import restore_study
+from optnas.study import coordinate, open_storage, versions, weights_folder
+from optnas.study.storage import lock_path
 
 
 def address(path):
@@ -206,12 +211,71 @@ def test_a_study_that_is_searched_is_left_alone(littered, tmp_path):
     assert process.stdout.readline() == "held\n"
     try:
         said = mend(littered, found)
-        assert sum("is being searched by another process" in sentence for sentence in said) == 3
+        assert sum("is being searched by another process" in sentence for sentence in said) == 1
         assert (weights_folder(littered, "s") / "1.safetensors").exists()
         assert [one for one in examine(littered).findings if one.study == "s"] == []
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_lock_that_is_held_since_it_was_looked_at_stays(littered, tmp_path):
+    lock = lock_path(littered, "s")
+    lock.touch()
+    found = examine(littered)
+    assert lock in {path for finding in found.findings for path in finding.remove}
+    with coordinate(littered, "s"):
+        mend(littered, found)
+        with pytest.raises(UsageError, match="is being searched"), coordinate(littered, "s"):
+            pass
+
+
+def test_a_file_that_is_needed_since_it_was_looked_at_stays(littered):
+    found = examine(littered)
+    study = optuna.load_study(study_name="s", storage=open_storage(littered))
+    add(study, error=0.05, macs=30.0)  # trial 2, whose weights come to the front
+    weights = weights_folder(littered, "s")
+    (weights / "2.safetensors").write_text("front")
+    seen = [
+        replace(one, remove=(*one.remove, weights / "2.safetensors")) if one.remove and one.study else one
+        for one in found.findings
+    ]
+    mend(littered, replace(found, findings=tuple(seen)))
+    assert (weights / "2.safetensors").exists()
+    assert not (weights / "1.safetensors").exists()
+
+
+def test_half_a_study_of_a_restore_that_was_killed(tmp_path, monkeypatch):
+    where = f"journal:///{tmp_path / 'a.journal'}"
+    add(study := new())
+    archive_study(study, "memory", tmp_path / "s.zip")
+
+    def killed(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("optnas.keeping.record._system_attrs", killed)
+        patched.setattr("optuna.delete_study", killed)  # a process that is dead cleans nothing up
+        with pytest.raises(KeyboardInterrupt):
+            restore_study(tmp_path / "s.zip", open_storage(where), where)
+    (finding,) = examine(where).findings
+    assert (finding.severity, finding.study) == ("lost", "s")
+    assert "left half by a restore that was killed" in finding.what
+    with coordinate(where, "s"):
+        (finding,) = examine(where).findings
+        assert finding.what == "is being restored from an archive"
+    assert restore_study(tmp_path / "s.zip", open_storage(where), where).trials == 1
+    assert examine(where).well
+    again = read_record(optuna.load_study(study_name="s", storage=open_storage(where)))
+    assert again.system_attrs == {}
+
+    with monkeypatch.context() as patched:
+        patched.setattr("optnas.keeping.record._system_attrs", killed)
+        patched.setattr("optuna.delete_study", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore_study(tmp_path / "s.zip", open_storage(where), where, "t")
+    assert mend(where, examine(where)) == ["deleted the half of study 't'"]
+    assert [study.study_name for study in open_storage(where).get_all_studies()] == ["s"]
 
 
 def test_files_of_trials_that_the_storage_does_not_have(tmp_path):
