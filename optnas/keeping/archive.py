@@ -38,7 +38,8 @@ weights/N.safetensors  the trained weights of trial N, for networks on the front
 pictures/N/NAME        pictures of trial N, if it was asked for them
 manifest.json          format and version, the versions of the packages, and SHA-256 and size of each of the files
 
-Sums of files tell of damage, not of who wrote them. Passwords of storages are not in here.
+Sums of files tell of damage, not of who wrote them. Passwords of storages are not in here, nor checkpoints of
+running trainings and shared weights, which are trained again.
 """
 
 

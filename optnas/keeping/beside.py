@@ -15,7 +15,9 @@ from optnas.study import storage_file
 from optnas.study.storage import lock_path
 
 __all__ = [
+    "FOLDERS",
     "Kept",
+    "folders_beside",
     "is_alive",
     "is_held",
     "kept_in",
@@ -26,6 +28,8 @@ __all__ = [
     "size_of",
 ]
 
+FOLDERS = ("-weights", "-checkpoints", "-artifacts", "-supernets")
+"""What the names of the folders that lie beside the file of a storage end with."""
 _LOCK = re.compile(r"\.([0-9a-f]{12})\.lock")
 _NUMBERED = re.compile(r"(\d+)\.safetensors")
 
@@ -41,6 +45,17 @@ class Kept:
     def size_bytes(self) -> int:
         """Of all of them; those that go meanwhile count nothing."""
         return sum(map(size_of, self.files.values()))
+
+
+def folders_beside(path: Path) -> dict[str, Path]:
+    """The folders that lie beside the file of a storage, by their endings."""
+    found: dict[str, Path] = {}
+    for one in (path.resolve(), path):  # one file may have several names
+        for ending in FOLDERS:
+            folder = one.with_name(f"{one.name}{ending}")
+            if folder.is_dir():
+                found.setdefault(ending, folder)
+    return found
 
 
 def kept_in(folder: Path | None) -> Kept:

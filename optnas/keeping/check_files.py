@@ -9,7 +9,7 @@ from optuna import Study
 from optuna.trial import TrialState
 
 from optnas.front import front
-from optnas.keeping.beside import Kept, is_alive, is_held, kept_in, leftovers, locks_of
+from optnas.keeping.beside import Kept, folders_beside, is_alive, is_held, kept_in, leftovers, locks_of
 from optnas.keeping.draft import drafts_of
 from optnas.keeping.findings import Finding
 from optnas.keeping.pictures import missing_pictures
@@ -74,6 +74,10 @@ def check_beside(names: Sequence[str], storage: str) -> list[Finding]:
     for draft, process in drafts_of(path).items():
         if not is_alive(process):
             found.append(Finding("worth knowing", f"{draft.name} was left half by a kill", "it may be deleted by hand"))
+    halves = leftovers(folders_beside(path).get("-supernets"))
+    if halves:
+        names_of = ", ".join(half.name for half in halves)
+        found.append(Finding("worth knowing", f"halves of shared weights: {names_of}", "they may be deleted by hand"))
     for folder, what in ((weights_folder, "weights"), (checkpoints_folder, "checkpoints")):
         known = {folder(storage, name) for name in names}
         beside = folder(storage, "any")

@@ -11,12 +11,11 @@ from pathlib import Path
 from optuna.storages import BaseStorage, RDBStorage
 
 from optnas.errors import UsageError
+from optnas.keeping.beside import FOLDERS
 from optnas.study.write_behind import WriteBehindStorage
 
 __all__ = ["appearing", "check_target", "drafts_of", "let_go"]
 
-#: Of folders beside a storage; what a draft has of them appears with it.
-_FOLDERS = ("-weights", "-checkpoints", "-artifacts")
 _MARK = ".draft-"
 
 
@@ -32,7 +31,7 @@ def check_target(path: Path, what: str) -> None:
     """
     if path.is_dir():
         raise UsageError(f"{what} {path}: expected a file, got a folder")
-    for one in (path, *(path.with_name(path.name + ending) for ending in (*_FOLDERS, "-wal", "-shm"))):
+    for one in (path, *(path.with_name(path.name + ending) for ending in (*FOLDERS, "-wal", "-shm"))):
         if one.exists():
             raise UsageError(f"{what} {path}: expected a file that does not exist, and {one} does")
     if not path.parent.is_dir():
@@ -52,7 +51,7 @@ def appearing(path: Path) -> Iterator[Path]:
         draft = Path(folder) / path.name
         yield draft
         check_target(path, "storage")
-        for ending in _FOLDERS:
+        for ending in FOLDERS:
             beside = draft.with_name(f"{draft.name}{ending}")
             if beside.exists():
                 beside.replace(path.with_name(beside.name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,15 +11,13 @@ import optuna
 from optuna.storages import BaseStorage
 
 from optnas.errors import UsageError
-from optnas.front import front
-from optnas.keeping.beside import kept_in
+from optnas.keeping.bring import bring_files, bring_supernets
 from optnas.keeping.draft import appearing, check_target, let_go
 from optnas.keeping.record import StudyRecord, read_record, write_record
 from optnas.keeping.snapshot import snapshot
 from optnas.keeping.unite import Part, United, check_same, unite
 from optnas.objective import ATTRIBUTE
-from optnas.study import open_storage, shown_storage, sqlite_path, storage_file, weights_folder
-from optnas.study.files import weights_path
+from optnas.study import open_storage, shown_storage, sqlite_path, storage_file
 
 __all__ = ["Merged", "as_address", "merge"]
 
@@ -102,6 +99,7 @@ def merge(sources: Sequence[str], into: Path, studies: Sequence[str] = ()) -> li
                 _write(name, one, [opened[place] for place in places], dropped, storage, address)
                 for name, (one, places, dropped) in united.items()
             ]
+            bring_supernets([source.address for source in opened], draft)
             let_go(storage)
     return merged
 
@@ -116,34 +114,13 @@ def _write(
     name: str, united: United, sources: Sequence[_Source], dropped: tuple[str, ...], storage: BaseStorage, address: str
 ) -> Merged:
     study = write_record(united.record, storage)
-    folder = weights_folder(address, name)
-    assert folder is not None
-    wanted, weights = {network.trial for network in front(study)}, 0
-    for source, mapped in zip(sources, united.numbers, strict=True):
-        there = weights_folder(source.address, name)
-        for number, path in kept_in(there).files.items():
-            place = mapped.get(number)
-            if place in wanted and place is not None and not weights_path(folder, place).exists():
-                weights += _copy(path, weights_path(folder, place))
-        if there is not None and (there / "retrained").is_dir():
-            for path in sorted((there / "retrained").glob("*.safetensors")):
-                if not (folder / "retrained" / path.name).exists():  # the same name is the same training
-                    _copy(path, folder / "retrained" / path.name)
+    froms = [(source.address, mapped) for source, mapped in zip(sources, united.numbers, strict=True)]
+    weights = bring_files(study, address, froms)
     left = {source.origin: left for source, left in zip(sources, united.left_out, strict=True) if left}
     origins = tuple(source.origin for source in sources)
     return Merged(
         name, origins, len(united.record.trials), left, united.shared, united.repeats, weights, dropped
     )  # fmt: skip
-
-
-def _copy(path: Path, target: Path) -> bool:
-    """False where the file is gone: a search drops the weights of networks that leave its front."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copyfile(path, target)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _chosen(records: Sequence[Mapping[str, StudyRecord]], studies: Sequence[str], origins: Sequence[str]) -> list[str]:

@@ -15,7 +15,16 @@ from optuna.artifacts import ArtifactMeta
 from optnas.report.dashboard.attributes import artifact_key
 from optnas.whole import whole_file
 
-__all__ = ["Picture", "meta_of", "missing_pictures", "picture_attributes", "pictures_in", "pictures_of", "put_files"]
+__all__ = [
+    "Picture",
+    "meta_of",
+    "missing_pictures",
+    "picture_attributes",
+    "pictures_in",
+    "pictures_of",
+    "put_files",
+    "uploads_of",
+]
 
 _BY_DASHBOARD, _BY_OPTUNA = "dashboard:artifacts:", "artifacts:"
 #: Optuna's and the dashboard's are such; what is not could name another file.
@@ -63,6 +72,11 @@ def pictures_of(study: Study, folder: Path | None) -> list[Picture]:
             continue
         found.append(Picture(picture.trial, picture.meta, picture.in_trial, content))
     return found
+
+
+def uploads_of(study: Study) -> list[Picture]:
+    """The pictures of a study that people gave to it, without their contents."""
+    return [picture for picture in _told(study) if not picture.drawn]
 
 
 def missing_pictures(study: Study, folder: Path | None) -> list[Picture]:

@@ -15,8 +15,17 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from optnas.errors import UsageError
+from optnas.keeping.beside import folders_beside
 from optnas.keeping.draft import appearing, check_target, let_go
-from optnas.keeping.record import METRIC_NAMES, StudyRecord, make_trial, notes_in, own_attributes, write_record
+from optnas.keeping.record import (
+    METRIC_NAMES,
+    StudyRecord,
+    make_trial,
+    notes_in,
+    own_attributes,
+    uploaded_in,
+    write_record,
+)
 from optnas.keeping.salvage import opened_damaged, salvage
 from optnas.keeping.snapshot import snapshot
 from optnas.keeping.tables import TABLES, Table, checked_table
@@ -61,7 +70,7 @@ class Rescued:
 
 
 def rescue(path: Path, into: Path) -> Rescued:
-    """Write what can be read of a damaged file into a new one, with the folders of weights and checkpoints.
+    """Write what can be read of a damaged file into a new one, with the folders that lie beside it.
 
     Trials keep their numbers. One whose choices or values cannot be trusted any more has failed and says why, and so
     has one of which nothing is left; nothing is made up.
@@ -86,10 +95,8 @@ def rescue(path: Path, into: Path) -> Rescued:
         for record, _ in records:
             write_record(record, storage)
         let_go(storage)
-        for ending in ("-weights", "-checkpoints"):
-            beside = path.resolve().with_name(f"{path.resolve().name}{ending}")
-            if beside.is_dir():
-                shutil.copytree(beside, draft.with_name(f"{draft.name}{ending}"))
+        for ending, beside in folders_beside(path).items():
+            shutil.copytree(beside, draft.with_name(f"{draft.name}{ending}"))
     rows, gaps = (sum(len(getattr(table, name)) for table in tables.values()) for name in ("rows", "gaps"))
     return Rescued(into, tuple(facts for _, facts in records), rows, gaps)
 
@@ -131,9 +138,10 @@ def _record(
         trials.append(_failed(number) if trial is None else trial)
         for fate in fates:
             found[fate].append(number)
+    ids = {number: row[0] for number, row in rows.items()}
     record = StudyRecord(
         name or f"rescued {study}", directions, metric_names, user, own_attributes(system), trials,
-        notes_in(system, {number: row[0] for number, row in rows.items()}),
+        notes_in(system, ids), uploaded_in(system, ids),
     )  # fmt: skip
     guessed = name is None or len(told) < count
     became = {fate: tuple(numbers) for fate, numbers in found.items()}

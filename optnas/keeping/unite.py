@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from optnas.errors import UsageError
+from optnas.keeping.pictures import Picture
 from optnas.keeping.record import Note, StudyRecord
 from optnas.objective import ATTRIBUTE, is_trained
 from optnas.study.create import differences
@@ -124,6 +125,7 @@ def unite(parts: Sequence[Part]) -> United:
         user_attrs=_attributes(parts, numbers, left_out),
         system_attrs={key: value for part in parts[::-1] for key, value in part.record.system_attrs.items()},
         notes=_notes(parts, numbers),
+        pictures=_pictures(parts, numbers),
     )
     return United(record, tuple(numbers), tuple(left_out), shared, repeats)
 
@@ -249,6 +251,17 @@ def _tests(kept: Sequence[Mapping[str, Any]], numbers: Sequence[Mapping[int, int
             if moved not in looks:  # a copy's past
                 looks.append(moved)
     return sorted(looks, key=lambda look: str(look["date"]))
+
+
+def _pictures(parts: Sequence[Part], numbers: Sequence[Mapping[int, int]]) -> list[Picture]:
+    """Those of all parts; of a trial that is in several they may be the same ones."""
+    found: dict[tuple[int, str], Picture] = {}
+    for part, mapped in zip(parts, numbers, strict=True):
+        for picture in part.record.pictures:
+            if picture.trial in mapped:
+                moved = replace(picture, trial=mapped[picture.trial])
+                found.setdefault((moved.trial, moved.meta.artifact_id), moved)
+    return [*found.values()]
 
 
 def _notes(parts: Sequence[Part], numbers: Sequence[Mapping[int, int]]) -> dict[int | None, Note]:

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -15,9 +16,11 @@ from optnas.cli import main
 from optnas.errors import UsageError
 from optnas.front import front
 from optnas.keeping import merge as module
+from optnas.keeping.doctor import examine
 from optnas.keeping.draft import let_go
 from optnas.keeping.merge import merge
-from optnas.study import is_trained, open_storage, weights_folder
+from optnas.keeping.pictures import uploads_of
+from optnas.study import checkpoints_folder, is_trained, open_storage, weights_folder
 
 
 def address(path):
@@ -85,6 +88,43 @@ def test_weights_of_the_front_come_along_under_the_new_numbers(tmp_path):
     }  # fmt: skip
     names = {path.name for path in tmp_path.iterdir()}
     assert {name for name in names if name.startswith("C.db")} == {"C.db", "C.db-weights"}
+
+
+def test_all_that_lies_beside_a_storage_comes_along(tmp_path):
+    shown = "00000000-0000-4000-8000-00000000000"
+    for file, seconds in (("A.db", 0), ("B.db", 100)):
+        study = filled(tmp_path / file, "s", f"{file} 0", seconds=seconds)
+        alone = filled(tmp_path / file, f"only in {file}", "x")
+        alone.ask()
+        for place, one in enumerate((study, alone)):
+            trial, artifact = one.trials[0], f"{shown}{'AB'.index(file[0]) * 2 + place}"
+            meta = {"artifact_id": artifact, "filename": "photo.png", "mimetype": "image/png", "encoding": None}
+            key = f"dashboard:artifacts:{trial._trial_id}:{artifact}"
+            one._storage.set_study_system_attr(one._study_id, key, json.dumps(meta))
+            (tmp_path / f"{file}-artifacts").mkdir(exist_ok=True)
+            (tmp_path / f"{file}-artifacts" / artifact).write_text(f"{file} {place}")
+        let_go(study._storage)
+        let_go(alone._storage)
+        folder = checkpoints_folder(address(tmp_path / file), f"only in {file}")
+        folder.mkdir(parents=True)
+        (folder / "0.safetensors").write_text("of a trial that has ended")
+        (folder / "1.safetensors").write_text(file)
+        (tmp_path / f"{file}-supernets").mkdir()
+        for name in ("both", file):
+            (tmp_path / f"{file}-supernets" / f"{name}.safetensors").write_text(file)
+    merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")
+    supernets = {path.name: path.read_text() for path in (tmp_path / "C.db-supernets").iterdir()}
+    assert supernets == {"both.safetensors": "A.db", "A.db.safetensors": "A.db", "B.db.safetensors": "B.db"}
+    for file in ("A.db", "B.db"):
+        folder = checkpoints_folder(address(tmp_path / "C.db"), f"only in {file}")
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {"1.safetensors": file}
+    pictures = {path.name[-1]: path.read_text() for path in (tmp_path / "C.db-artifacts").iterdir()}
+    assert pictures == {"0": "A.db 0", "1": "A.db 1", "2": "B.db 0", "3": "B.db 1"}
+    assert [(one.trial, one.meta.artifact_id[-1]) for one in uploads_of(loaded(tmp_path / "C.db", "s"))] == [
+        (0, "0"), (1, "2"),
+    ]  # fmt: skip
+    found = examine(address(tmp_path / "C.db")).findings
+    assert not [one for one in found if "checkpoint" in one.what or "uploaded" in one.what]
 
 
 def test_a_study_chosen_comes_with_what_belongs_to_it(tmp_path):
@@ -203,7 +243,7 @@ def test_one_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError("full")
 
-    monkeypatch.setattr(module, "front", fail)
+    monkeypatch.setattr(module, "bring_files", fail)
     with pytest.raises(OSError, match="full"):
         merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")
     assert sorted(tmp_path.iterdir()) == before

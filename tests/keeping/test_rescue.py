@@ -1,3 +1,4 @@
+import json
 import os
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import optuna
 import pytest
 
 from optnas.errors import UsageError
+from optnas.keeping.pictures import uploads_of
 from optnas.keeping.rescue import rescue
 from optnas.keeping.salvage import is_short, opened_damaged, salvage
 from optnas.keeping.snapshot import snapshot
@@ -233,6 +235,22 @@ def test_a_lost_list_of_tables_is_that_of_any_storage(start, end, file, whole, t
     assert (one.study, one.lost, one.broken) == ("s", (), ())
     new, old = loaded(tmp_path / "new.db"), loaded(whole)
     assert [facts(trial) for trial in new.trials] == [facts(trial) for trial in old.trials]
+
+
+def test_what_lies_beside_comes_along_with_what_tells_of_it(file, tmp_path):
+    artifact, study = "00000000-0000-4000-8000-000000000001", loaded(file)
+    meta = {"artifact_id": artifact, "filename": "photo.png", "mimetype": "image/png", "encoding": None}
+    key = f"dashboard:artifacts:{study.trials[4]._trial_id}:{artifact}"
+    study._storage.set_study_system_attr(study._study_id, key, json.dumps(meta))
+    study._storage.engine.dispose()
+    for folder in ("weights", "checkpoints", "artifacts", "supernets"):
+        (tmp_path / f"a.db-{folder}").mkdir()
+        (tmp_path / f"a.db-{folder}" / "one").write_text(folder)
+    rescue(file, tmp_path / "new.db")
+    for folder in ("weights", "checkpoints", "artifacts", "supernets"):
+        assert (tmp_path / f"new.db-{folder}" / "one").read_text() == folder
+    (picture,) = uploads_of(loaded(tmp_path / "new.db"))
+    assert (picture.trial, picture.meta.artifact_id) == (4, artifact)
 
 
 def test_weights_come_along(file, tmp_path):
