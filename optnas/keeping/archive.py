@@ -20,6 +20,7 @@ from optnas.keeping.pictures import pictures_of
 from optnas.keeping.plain import FORMAT, plain_study, plain_trial
 from optnas.keeping.record import read_record
 from optnas.keeping.scrub import choice_names, scrubbed_study, scrubbed_trial
+from optnas.keeping.trouble import in_a_sentence
 from optnas.printable import printable
 from optnas.study import artifacts_folder, versions, weights_folder
 from optnas.whole import whole_file
@@ -71,6 +72,11 @@ def archive_study(study: Study, storage: str, path: Path, *, pictures: bool = Fa
         UsageError: If there is such a file or no such folder, or it cannot be written; if the study holds what JSON
             cannot, or what no restore would take back.
     """
+    with in_a_sentence(f"archive {path}"):
+        return _archived(study, storage, path, pictures)
+
+
+def _archived(study: Study, storage: str, path: Path, pictures: bool) -> Archived:
     _check_path(path)
     record = read_record(study)
     kept = kept_in(weights_folder(storage, study.study_name)).files

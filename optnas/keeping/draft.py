@@ -12,6 +12,7 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from optnas.errors import UsageError
 from optnas.keeping.beside import FOLDERS
+from optnas.keeping.trouble import in_a_sentence
 from optnas.study.write_behind import WriteBehindStorage
 
 __all__ = ["appearing", "check_target", "drafts_of", "let_go"]
@@ -29,13 +30,14 @@ def check_target(path: Path, what: str) -> None:
     Raises:
         UsageError: In these cases.
     """
-    if path.is_dir():
-        raise UsageError(f"{what} {path}: expected a file, got a folder")
-    for one in (path, *(path.with_name(path.name + ending) for ending in (*FOLDERS, "-wal", "-shm"))):
-        if one.exists():
-            raise UsageError(f"{what} {path}: expected a file that does not exist, and {one} does")
-    if not path.parent.is_dir():
-        raise UsageError(f"{what} {path}: expected a folder that exists, got {path.parent}")
+    with in_a_sentence(f"{what} {path}"):
+        if path.is_dir():
+            raise UsageError(f"{what} {path}: expected a file, got a folder")
+        for one in (path, *(path.with_name(path.name + ending) for ending in (*FOLDERS, "-wal", "-shm"))):
+            if one.exists():
+                raise UsageError(f"{what} {path}: expected a file that does not exist, and {one} does")
+        if not path.parent.is_dir():
+            raise UsageError(f"{what} {path}: expected a folder that exists, got {path.parent}")
 
 
 @contextmanager
@@ -45,9 +47,12 @@ def appearing(path: Path) -> Iterator[Path]:
     Whoever was killed leaves a folder `FILE.draft-PROCESS-*`. Let go of the file before the end.
 
     Raises:
-        UsageError: If somebody else has come first.
+        UsageError: If it cannot be written there, or somebody else has come first.
     """
-    with tempfile.TemporaryDirectory(prefix=f"{path.name}{_MARK}{os.getpid()}-", dir=path.parent) as folder:
+    with (
+        in_a_sentence(f"storage {path}"),
+        tempfile.TemporaryDirectory(prefix=f"{path.name}{_MARK}{os.getpid()}-", dir=path.parent) as folder,
+    ):
         draft = Path(folder) / path.name
         yield draft
         check_target(path, "storage")

@@ -20,6 +20,7 @@ from optnas.errors import UsageError
 from optnas.keeping.pictures import Picture, meta_of
 from optnas.keeping.plain import record_from
 from optnas.keeping.record import StudyRecord
+from optnas.keeping.trouble import in_a_sentence
 
 __all__ = [
     "KIND",
@@ -81,7 +82,9 @@ def read_archive(path: Path) -> Contents:
         UsageError: If the file is no archive of optnas, of a newer format, damaged or dangerous.
     """
     where = f"archive {path}"
-    if not path.is_file():
+    with in_a_sentence(where):
+        is_there = path.is_file()
+    if not is_there:
         raise UsageError(f"{where}: expected a file, got {'a folder' if path.is_dir() else 'nothing of that name'}")
     try:
         with zipfile.ZipFile(path) as file:

@@ -13,6 +13,7 @@ from optnas.errors import UsageError
 from optnas.keeping.packed import read_archive, weights_name
 from optnas.keeping.pictures import put_files
 from optnas.keeping.record import StudyRecord, half_studies, write_record
+from optnas.keeping.trouble import in_a_sentence
 from optnas.objective import ATTRIBUTE
 from optnas.study import artifacts_folder, coordinate, study_names, weights_folder
 from optnas.study.files import weights_path
@@ -44,8 +45,8 @@ def restore_study(path: Path, opened: BaseStorage, storage: str, name: str | Non
         name: Another name for the study.
 
     Raises:
-        UsageError: If the file is no archive of optnas, of a newer format, damaged or dangerous, or the storage has a
-            study of that name.
+        UsageError: If the file is no archive of optnas, of a newer format, damaged or dangerous, the storage has a
+            study of that name, or nothing can be written beside it.
     """
     contents = read_archive(path)
     record = contents.record if name is None else _renamed(contents.record, name)
@@ -55,7 +56,7 @@ def restore_study(path: Path, opened: BaseStorage, storage: str, name: str | Non
     # `optnas dashboard` draws the others again.
     wanted = {name: picture for name, picture in contents.pictures.items() if shown and not picture.drawn}
     # Held, since a study that is left half by a kill makes room, and one that is written just now looks the same.
-    with coordinate(storage, record.name):
+    with in_a_sentence(f"archive {path}: cannot be restored"), coordinate(storage, record.name):
         with zipfile.ZipFile(path) as file:
             if folder is not None:
                 for number in contents.weights:

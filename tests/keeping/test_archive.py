@@ -453,6 +453,6 @@ def test_a_study_that_could_not_be_written_leaves_nothing(tmp_path, monkeypatch)
 
     storage = InMemoryStorage()
     monkeypatch.setattr("optnas.keeping.record._system_attrs", fail)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(UsageError, match=r"a\.zip: cannot be restored: full"):
         restore_study(tmp_path / "a.zip", storage, "memory")
     assert storage.get_all_studies() == []

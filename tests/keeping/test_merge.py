@@ -244,6 +244,6 @@ def test_one_that_fails_leaves_nothing(tmp_path, monkeypatch):
         raise OSError("full")
 
     monkeypatch.setattr(module, "bring_files", fail)
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(UsageError, match=r"storage .*C\.db: full"):
         merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")
     assert sorted(tmp_path.iterdir()) == before
