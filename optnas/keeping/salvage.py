@@ -56,7 +56,10 @@ def opened_damaged(path: Path, pattern: Path | None = None) -> Iterator[sqlite3.
     except sqlite3.DatabaseError as error:
         if pattern is None or not _graft(path, pattern):
             raise UsageError(f"the list of tables in {path.name} is lost ({error}): take a backup") from None
-        connection = _connected(path)
+        try:
+            connection = _connected(path)
+        except sqlite3.DatabaseError:  # the tables of any storage are not in there
+            raise UsageError(f"{path.name} holds nothing of Optuna that could be rescued: take a backup") from None
     try:
         yield connection
     finally:

@@ -267,6 +267,10 @@ def test_what_cannot_be_rescued(file, tmp_path):
     (tmp_path / "noise.db").write_bytes(b"SQLite format 3\0" + os.urandom(100_000))
     with pytest.raises(UsageError, match=r"the list of tables in noise\.db is lost|nothing of its studies"):
         rescue(tmp_path / "noise.db", tmp_path / "new.db")
+    for length in (20, 10_000, 300_000):
+        (tmp_path / "text.db").write_text("not a database " * (length // 15))
+        with pytest.raises(UsageError, match=r"text\.db holds nothing of Optuna|nothing of its studies"):
+            rescue(tmp_path / "text.db", tmp_path / "new.db")
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE bookmarks (url TEXT)")
     with pytest.raises(UsageError, match="has no tables of Optuna"):
