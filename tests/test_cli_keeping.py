@@ -1,8 +1,9 @@
+import errno
 import json
 import shutil
 import sqlite3
 import zipfile
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import handmade
 import optuna
@@ -181,6 +182,58 @@ def test_names_from_a_storage_do_not_command_the_terminal(capsys, tmp_path):
         assert "\x07" not in out
         assert "\\x1b[31mred" in out
         assert "[bold]b[/bold]\\nline" in out
+
+
+def test_where_nothing_can_be_written(study, refused, tmp_path, monkeypatch):
+    """As a user without rights; root may write everywhere."""
+    shutil.copy("optnas.db", "B.db")
+    refuse = PermissionError(errno.EACCES, "Permission denied", "no/x")
+
+    def denied(*arguments, **keywords):
+        raise refuse
+
+    long = "n" * 300
+    assert "File name too long" in refused("archive", "--out", f"{long}.zip")
+    assert "File name too long" in refused("restore", f"{long}.zip")
+    assert "File name too long" in refused("merge", "optnas.db", "B.db", "--into", f"{long}.db")
+    assert "File name too long" in refused("doctor", "--rescue-into", f"{long}.db")
+    assert main(["archive", "--out", "a.zip"]) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("optnas.keeping.archive.whole_file", denied)
+        assert "archive b.zip: Permission denied: no/x" in refused("archive", "--out", "b.zip")
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.mkdtemp", denied)
+        patched.setattr("optnas.keeping.merge.snapshot", lambda path: nullcontext(path))
+        assert "storage C.db: Permission denied: no/x" in refused("merge", "optnas.db", "B.db", "--into", "C.db")
+    with monkeypatch.context() as patched:
+        patched.setattr("optnas.keeping.restore.coordinate", denied)
+        sentence = refused("restore", "a.zip", "--as", "t")
+        assert "archive a.zip: cannot be restored: Permission denied: no/x" in sentence
+
+
+def test_commands_to_copy_are_quoted(study, capsys, tmp_path):
+    shutil.copy("optnas.db", "B.db")
+    (tmp_path / "a b").mkdir()
+    for command, expected in (
+        (["merge", "optnas.db", "B.db", "--into", "a b/c.db"], "studies --storage 'sqlite:///a b/c.db'"),
+        (["doctor", "--rescue-into", "a b/d.db"], "doctor --storage 'sqlite:///a b/d.db'"),
+        (["archive", "--out", "a b/s.zip"], "optnas restore 'a b/s.zip'"),
+        (["restore", "a b/s.zip", "--as", "x\x1b y"], r"optnas front --study $'x\x1b y'"),
+    ):
+        assert main(command) == 0
+        assert expected in capsys.readouterr().out
+
+
+def test_a_long_name_leaves_the_other_columns_their_place(study, capsys, monkeypatch):
+    long = "n" * 200
+    handmade.new_study(name=long, storage=study._storage)
+    monkeypatch.setenv("COLUMNS", "140")
+    assert main(["studies"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[1][:3] == ["study", "data", "objectives"]
+    assert f"{'n' * 39}\u2026" in {row[0] for row in rows[2:]}
+    assert main(["studies", "--json"]) == 0
+    assert long in {row["name"] for row in json.loads(capsys.readouterr().out)["studies"]}
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from optnas.errors import UsageError
 from optnas.keeping.archive import archive_study
 from optnas.keeping.beside import searched_now
 from optnas.keeping.restore import restore_study
-from optnas.printable import printable
+from optnas.printable import printable, shell_word
 from optnas.report.style import counted
 from optnas.study import find_study, open_storage, shown_storage
 
@@ -45,7 +44,7 @@ def _archive(given: argparse.Namespace) -> int:
     )
     if searched_now(given.storage, made.study):
         console.print("a search of it runs: what it had finished is in the archive")
-    console.print(f"back:    optnas restore {shlex.quote(printable(made.path))}")
+    console.print(f"back:    optnas restore {shell_word(made.path)}")
     return 0
 
 
@@ -56,7 +55,7 @@ def _restore(given: argparse.Namespace) -> int:
         raise UsageError("restore: expected a name after --as, got nothing")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made = restore_study(given.archive, open_storage(given.storage, say=say), given.storage, given.name)
-    where = "" if given.storage == STORAGE else f" --storage {shlex.quote(shown_storage(given.storage))}"
+    where = "" if given.storage == STORAGE else f" --storage {shell_word(shown_storage(given.storage))}"
     console = Console(highlight=False, markup=False, soft_wrap=True)
     pictures = f", {counted(made.pictures, 'picture')}" if made.pictures else ""
     weights = f", weights of {counted(made.weights, 'network')}" if made.weights else ""
@@ -65,5 +64,5 @@ def _restore(given: argparse.Namespace) -> int:
         console.print(
             f"weights of {counted(made.weights_left, 'network')} stay in the archive: they are kept beside files"
         )
-    console.print(f"next:     optnas front --study {shlex.quote(printable(made.study))}{where}")
+    console.print(f"next:     optnas front --study {shell_word(made.study)}{where}")
     return 0

@@ -18,7 +18,7 @@ from optnas.keeping.doctor import CHECKED, Examined, examine, mend
 from optnas.keeping.findings import SEVERITIES, Finding
 from optnas.keeping.merge import as_address
 from optnas.keeping.rescue import Rescued, rescue
-from optnas.printable import printable
+from optnas.printable import printable, shell_word
 from optnas.report.style import counted
 from optnas.study import sqlite_path
 
@@ -125,4 +125,4 @@ def _print_rescued(console: Console, rescued: Rescued, as_json: bool) -> None:
                 console.print(f"    trials {', '.join(map(str, numbers[:_SHOWN]))}{more} - {what}")
         if study.guessed:
             console.print("    its name or directions were lost: it is called so, and minimises")
-    console.print(f"\nnext:\n  optnas doctor --storage sqlite:///{printable(rescued.path)}")
+    console.print(f"\nnext:\n  optnas doctor --storage {shell_word(f'sqlite:///{rescued.path}')}")

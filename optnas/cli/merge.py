@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from optnas.cli.command import add_command
 from optnas.keeping.merge import Merged, merge
-from optnas.printable import printable
+from optnas.printable import printable, shell_word
 from optnas.report.style import counted
 
 __all__ = ["add"]
@@ -38,8 +37,8 @@ def _merge(given: argparse.Namespace) -> int:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for one in merged:
         console.print(_sentence(one))
-    where = f"--storage sqlite:///{printable(given.into)}"
-    name = shlex.quote(printable(merged[0].study))
+    where = f"--storage {shell_word(f'sqlite:///{given.into}')}"
+    name = shell_word(merged[0].study)
     console.print(f"\nnext:\n  optnas studies {where}\n  optnas search --study {name} {where}    # go on with it")
     return 0
 

@@ -23,6 +23,8 @@ from optnas.study import open_storage, shown_storage
 __all__ = ["add"]
 
 _COUNTS = ("trained", "pruned", "refused", "failed", "running")
+#: Of a study's name in the table.
+_MOST_SIGNS = 40
 _ALWAYS = ("study", "data", "objectives", "trained", "error", "activity")
 
 
@@ -62,9 +64,16 @@ def _table(rows: Sequence[StudyRow], now: datetime) -> Table:
         is_number = name not in ("study", "data", "objectives")
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in cells:
+        texts = {name: printable(row[name]) for name in shown}
+        texts["study"] = _shortened(texts["study"])
         # As Text: brackets in a name are no markup.
-        table.add_row(*(Text(printable(row[name])) for name in shown))
+        table.add_row(*map(Text, texts.values()))
     return table
+
+
+def _shortened(text: str) -> str:
+    """A long name leaves the other columns their place; --json has all of it."""
+    return text if len(text) <= _MOST_SIGNS else f"{text[: _MOST_SIGNS - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _cells(row: StudyRow, now: datetime) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from optuna.version import __version__ as optuna_version
 from optnas.errors import UsageError
 from optnas.keeping.beside import is_held, locks_of
 from optnas.keeping.findings import Finding
+from optnas.printable import shell_word
 from optnas.study.journal import is_journal, read_lines
 
 __all__ = ["check_journal", "check_journal_kind"]
@@ -53,7 +53,7 @@ def check_journal(path: Path, storage: str) -> tuple[list[Finding], bool]:
     if lines.broken:
         first = lines.broken[0]
         what = f"{_named(lines.broken)} of the journal {'hold' if len(lines.broken) > 1 else 'holds'} no record"
-        before = f"head -n {first - 1} {shlex.quote(str(path))} > NEW leaves what was before"
+        before = f"head -n {first - 1} {shell_word(path)} > NEW leaves what was before"
         found.append(Finding("lost", f"{what}, and nothing can be read", before))
     if lines.merged:
         begin = "begin" if len(lines.merged) > 1 else "begins"
