@@ -21,6 +21,7 @@ from optnas.keeping.rescue import Rescued, rescue
 from optnas.printable import printable, shell_word
 from optnas.report.style import counted
 from optnas.study import sqlite_path
+from optnas.study.addresses import sqlite_address
 
 __all__ = ["add"]
 
@@ -125,4 +126,4 @@ def _print_rescued(console: Console, rescued: Rescued, as_json: bool) -> None:
                 console.print(f"    trials {', '.join(map(str, numbers[:_SHOWN]))}{more} - {what}")
         if study.guessed:
             console.print("    its name or directions were lost: it is called so, and minimises")
-    console.print(f"\nnext:\n  optnas doctor --storage {shell_word(f'sqlite:///{rescued.path}')}")
+    console.print(f"\nnext:\n  optnas doctor --storage {shell_word(sqlite_address(rescued.path))}")

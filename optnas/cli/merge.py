@@ -13,6 +13,7 @@ from optnas.cli.command import add_command
 from optnas.keeping.merge import Merged, merge
 from optnas.printable import printable, shell_word
 from optnas.report.style import counted
+from optnas.study.addresses import sqlite_address
 
 __all__ = ["add"]
 
@@ -37,7 +38,7 @@ def _merge(given: argparse.Namespace) -> int:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for one in merged:
         console.print(_sentence(one))
-    where = f"--storage {shell_word(f'sqlite:///{given.into}')}"
+    where = f"--storage {shell_word(sqlite_address(given.into))}"
     name = shell_word(merged[0].study)
     console.print(f"\nnext:\n  optnas studies {where}\n  optnas search --study {name} {where}    # go on with it")
     return 0

@@ -22,14 +22,13 @@ from optnas.keeping.record import half_studies
 from optnas.keeping.salvage import is_short
 from optnas.keeping.snapshot import snapshot
 from optnas.study import coordinate, open_storage, shown_storage, sqlite_path, study_names
-from optnas.study.addresses import journal_path
+from optnas.study.addresses import journal_path, sqlite_address
 from optnas.study.journal import is_journal, open_journal
 from optnas.study.schema import tables_of
 from optnas.study.storage import mend_journal, upgrade_tables
 
 __all__ = ["CHECKED", "Examined", "examine", "examine_studies", "mend"]
 
-_SQLITE = "sqlite:///"
 #: Complaints of SQLite that are shown.
 _SHOWN = 3
 CHECKED = (
@@ -243,7 +242,7 @@ def _damage(copied: Path, path: Path) -> list[Finding]:
 @contextmanager
 def _copy_opened(copied: Path) -> Iterator[tuple[BaseStorage | None, list[Finding]]]:
     """The storage in a copy, with what its tables say; None if they are not those of the installed Optuna."""
-    opened = RDBStorage(f"{_SQLITE}{copied}", skip_compatibility_check=True)
+    opened = RDBStorage(sqlite_address(copied), skip_compatibility_check=True)
     try:
         tables = tables_of(opened)
         if tables.age == "same":

@@ -18,10 +18,10 @@ from optnas.keeping.snapshot import snapshot
 from optnas.keeping.unite import Part, United, check_same, unite
 from optnas.objective import ATTRIBUTE
 from optnas.study import open_storage, shown_storage, sqlite_path, storage_file
+from optnas.study.addresses import sqlite_address
 
 __all__ = ["Merged", "as_address", "merge"]
 
-_SQLITE = "sqlite:///"
 _PART_OF = ATTRIBUTE + "part_of"
 
 
@@ -59,7 +59,7 @@ class _Source:
 
 def as_address(text: str) -> str:
     """An address of a storage, which a person may give as the name of its SQLite file."""
-    return text if "://" in text or text == "memory" else f"{_SQLITE}{text}"
+    return text if "://" in text or text == "memory" else sqlite_address(text)
 
 
 def merge(sources: Sequence[str], into: Path, studies: Sequence[str] = ()) -> list[Merged]:
@@ -93,7 +93,7 @@ def merge(sources: Sequence[str], into: Path, studies: Sequence[str] = ()) -> li
             check_same(parts)
             united[name] = _alone(parts[0]) if len(parts) == 1 else unite(parts), places, dropped
         with appearing(into) as draft:
-            address = f"{_SQLITE}{draft}"
+            address = sqlite_address(draft)
             storage = open_storage(address)
             merged = [
                 _write(name, one, [opened[place] for place in places], dropped, storage, address)
@@ -191,7 +191,7 @@ def _open(named: tuple[str, str]) -> Iterator[_Source]:
         raise UsageError(f"merge: {path}: expected a SQLite file, got a folder")
     with snapshot(path) as copied:
         try:
-            storage = open_storage(f"{_SQLITE}{copied}")  # the copy of an older Optuna is upgraded
+            storage = open_storage(sqlite_address(copied))  # the copy of an older Optuna is upgraded
         except UsageError as error:
             raise UsageError(str(error).replace(str(copied), str(path))) from None
         try:

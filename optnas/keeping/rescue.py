@@ -31,6 +31,7 @@ from optnas.keeping.snapshot import snapshot
 from optnas.keeping.tables import TABLES, Table, checked_table
 from optnas.objective import ATTRIBUTE, ERROR
 from optnas.study import open_storage
+from optnas.study.addresses import sqlite_address
 
 __all__ = ["Rescued", "RescuedStudy", "rescue"]
 
@@ -91,7 +92,7 @@ def rescue(path: Path, into: Path) -> Rescued:
     if not records:
         raise UsageError(f"storage {path}: nothing of its studies can be read")
     with appearing(into) as draft:
-        storage = open_storage(f"sqlite:///{draft}")
+        storage = open_storage(sqlite_address(draft))
         for record, _ in records:
             write_record(record, storage)
         let_go(storage)
@@ -104,7 +105,7 @@ def rescue(path: Path, into: Path) -> Rescued:
 @contextmanager
 def _opened(copied: Path) -> Iterator[sqlite3.Connection]:
     pattern = copied.with_name("pattern.db")
-    let_go(open_storage(f"sqlite:///{pattern}"))
+    let_go(open_storage(sqlite_address(pattern)))
     with opened_damaged(copied, pattern) as connection:
         yield connection
 

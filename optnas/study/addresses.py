@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from optnas.credentials import check_address, shown_address
 from optnas.errors import UsageError
 
-__all__ = ["check_place", "check_storage", "journal_path", "shown_storage", "sqlite_path", "storage_file"]
+__all__ = [
+    "check_place",
+    "check_storage",
+    "journal_path",
+    "shown_storage",
+    "sqlite_address",
+    "sqlite_path",
+    "storage_file",
+]
 
-_SQLITE = "sqlite:///"
+#: What has a meaning of its own in an address of SQLAlchemy, and the braces that Optuna fills in.
+_MEANINGFUL = re.compile(r"[%?{}]")
 _JOURNAL = "journal:///"
 
 
 def sqlite_path(storage: str) -> Path | None:
-    """The file of a `sqlite:///` address, or None for any other address."""
-    return Path(storage.removeprefix(_SQLITE)) if storage.startswith(_SQLITE) else None
+    """The file of a SQLite address, the same that SQLAlchemy takes; None for any other address.
+
+    Raises:
+        UsageError: If the address is one of SQLite and names no file, or more than a file: what stands behind a `?`
+            would be another address of the same file, with a lock of its own.
+    """
+    scheme, separator, rest = storage.partition("://")
+    kind, _, driver = scheme.partition("+")
+    if kind != "sqlite" or not separator:
+        return None
+    if "?" in rest:
+        raise UsageError(
+            f"storage: expected sqlite:///FILE and nothing behind a ?, got {shown_storage(storage)!r}: "
+            "in the name of a file it is written %3F"
+        )
+    file = unquote(rest.removeprefix("/"))
+    if driver not in ("", "pysqlite") or not rest.startswith("/") or file in ("", ":memory:"):
+        raise UsageError(
+            f"storage: expected memory or a file such as sqlite:///optnas.db, got {shown_storage(storage)!r}"
+        )
+    return Path(file)
+
+
+def sqlite_address(path: Path | str) -> str:
+    """The address of a SQLite file, whatever signs are in its name."""
+    return "sqlite:///" + _MEANINGFUL.sub(lambda sign: quote(sign[0]), str(path))
 
 
 def journal_path(storage: str) -> Path | None:

@@ -17,10 +17,10 @@ from optuna.storages import RDBStorage
 from optuna.version import __version__ as optuna_version
 
 from optnas.errors import UsageError, first_line
+from optnas.study.addresses import sqlite_address
 
 __all__ = ["Tables", "copy_database", "is_made", "names_in", "set_aside", "tables_of", "upgrade"]
 
-_SQLITE = "sqlite:///"
 _PATIENCE_SECONDS = 60.0
 
 
@@ -136,7 +136,7 @@ def set_aside(copied: Path, path: Path, mark: str) -> Path:
 
 
 def _upgrade_copy(path: Path) -> tuple[str, str]:
-    opened = RDBStorage(f"{_SQLITE}{path}", skip_compatibility_check=True, skip_table_creation=True)
+    opened = RDBStorage(sqlite_address(path), skip_compatibility_check=True, skip_table_creation=True)
     # Where nobody listens to logs, Alembic would set that up for the whole process, and tell a person each step.
     unheard = logging.NullHandler()
     logging.getLogger().addHandler(unheard)

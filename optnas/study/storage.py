@@ -20,7 +20,15 @@ from optnas.credentials import hide_in_logs
 from optnas.errors import UsageError, first_line
 from optnas.printable import shell_word
 from optnas.sampler.warm import silent
-from optnas.study.addresses import check_place, check_storage, journal_path, shown_storage, sqlite_path, storage_file
+from optnas.study.addresses import (
+    check_place,
+    check_storage,
+    journal_path,
+    shown_storage,
+    sqlite_address,
+    sqlite_path,
+    storage_file,
+)
 from optnas.study.journal import cut_halves, is_journal, open_journal, read_lines
 from optnas.study.patience import Say
 from optnas.study.postgres import engine_settings, is_postgresql, locked, one_at_a_time, tune
@@ -68,12 +76,12 @@ def open_storage(storage: str, *, create: bool = True, say: Callable[[str], None
         check_storage(storage)
         hide_in_logs()
         return _open_postgresql(storage) if is_postgresql(storage) else _open(storage, {"pool_pre_ping": True})
-    opened = _open_sqlite(storage, path, create)
+    opened = _open_sqlite(path, create)
     tables = tables_of(opened)
     if tables.age == "older" and create:
         opened.engine.dispose()
         say(upgrade_tables(storage))
-        opened = _open_sqlite(storage, path, create)
+        opened = _open_sqlite(path, create)
     elif tables.age != "same":
         opened.engine.dispose()
         helps = {
@@ -115,10 +123,10 @@ def mend_journal(storage: str) -> str:
     return f"took what was half written out of {path}; the file as it was is {kept}"
 
 
-def _open_sqlite(storage: str, path: Path, create: bool) -> RDBStorage:
+def _open_sqlite(path: Path, create: bool) -> RDBStorage:
     """With tables of whatever version."""
     made = _check_file(path, create) and is_made(path)
-    return _open(storage, {"connect_args": {"timeout": 60}}, any_tables=True, made=made)
+    return _open(sqlite_address(path), {"connect_args": {"timeout": 60}}, any_tables=True, made=made)
 
 
 @contextmanager

@@ -247,3 +247,25 @@ def test_one_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"storage .*C\.db: full"):
         merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def studies_of(name, capsys):
+    assert main(["studies", "--json", "--storage", name]) == 0
+    return json.loads(capsys.readouterr().out)["studies"]
+
+
+def test_files_of_awkward_names_are_read_and_written_and_the_next_commands_can_be_copied(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    filled("A.db", "s", "a")
+    filled("B.db", "s", "b", seconds=100)
+    os.rename("A.db", "odd?x=1.db")
+    os.rename("B.db", "b%20 b.db")
+    assert main(["merge", "odd?x=1.db", "b%20 b.db", "--into", "m ?.db"]) == 0
+    assert "optnas studies --storage 'sqlite:///m %3F.db'\n" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.glob("*.db")} == {"odd?x=1.db", "b%20 b.db", "m ?.db"}
+    assert [row["trials"] for row in studies_of("m ?.db", capsys)] == [2]
+    main(["doctor", "--storage", "m ?.db"])
+    assert "s: trials 0, 1 - " in capsys.readouterr().out
+    assert main(["doctor", "--storage", "odd?x=1.db", "--rescue-into", "50%.db"]) == 0
+    assert "optnas doctor --storage sqlite:///50%25.db\n" in capsys.readouterr().out
+    assert [row["trials"] for row in studies_of("50%.db", capsys)] == [1]
