@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from optuna import Study
 
-from optnas.study import storage_file
+from optnas.study import attribute, checkpoints_folder, storage_file
 from optnas.study.storage import lock_path
 
 __all__ = [
     "FOLDERS",
     "Kept",
+    "checkpoints_of",
     "folders_beside",
     "is_alive",
     "is_held",
@@ -64,6 +66,13 @@ def kept_in(folder: Path | None) -> Kept:
         return Kept({})
     found = {path: _NUMBERED.fullmatch(path.name) for path in sorted(folder.iterdir())}
     return Kept({int(match[1]): path for path, match in found.items() if match and path.is_file()})
+
+
+def checkpoints_of(study: Study, storage: str) -> Path | None:
+    """Where the last search of a study left its checkpoints."""
+    request = attribute(study, "request")
+    given = request.get("checkpoints") if isinstance(request, dict) else None
+    return checkpoints_folder(storage, study.study_name, given if isinstance(given, str) else None)
 
 
 def leftovers(folder: Path | None) -> list[Path]:

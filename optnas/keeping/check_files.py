@@ -9,7 +9,7 @@ from optuna import Study
 from optuna.trial import TrialState
 
 from optnas.front import front
-from optnas.keeping.beside import Kept, folders_beside, is_alive, is_held, kept_in, leftovers, locks_of
+from optnas.keeping.beside import Kept, checkpoints_of, folders_beside, is_alive, is_held, kept_in, leftovers, locks_of
 from optnas.keeping.draft import drafts_of
 from optnas.keeping.findings import Finding
 from optnas.keeping.pictures import missing_pictures
@@ -27,7 +27,8 @@ def check_files(study: Study, storage: str, searched: bool | None) -> list[Findi
         searched: Whether a search runs, whose files change and are no matter of ours.
     """
     found = [*_pictures(study, artifacts_folder(storage))]
-    weights, checkpoints = weights_folder(storage, study.study_name), checkpoints_folder(storage, study.study_name)
+    weights = weights_folder(storage, study.study_name)
+    checkpoints = checkpoints_of(study, storage) or checkpoints_folder(storage, study.study_name)
     if weights is None or checkpoints is None or searched:
         return found
     name, trials = study.study_name, study.get_trials(deepcopy=False)

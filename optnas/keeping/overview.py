@@ -14,9 +14,9 @@ from optuna.storages import BaseStorage
 
 from optnas.facts.trials import trial_facts
 from optnas.front import best, front, objective_names
-from optnas.keeping.beside import kept_in, searched_now, size_of
+from optnas.keeping.beside import checkpoints_of, kept_in, searched_now, size_of
 from optnas.objective import ERROR
-from optnas.study import attribute, checkpoints_folder, storage_file, study_names, weights_folder
+from optnas.study import attribute, storage_file, study_names, weights_folder
 from optnas.study.search import hypervolume_so_far
 
 __all__ = ["StudyRow", "overview", "storage_bytes"]
@@ -86,7 +86,7 @@ def _row(study: Study, storage: str) -> StudyRow:
     least = best(study) if ERROR in names else None
     times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time is not None]
     weights = kept_in(weights_folder(storage, study.study_name))
-    checkpoints = kept_in(checkpoints_folder(storage, study.study_name))
+    checkpoints = kept_in(checkpoints_of(study, storage))
     return StudyRow(
         name=study.study_name,
         data=None if "data" not in task else str(task["data"]),

@@ -84,6 +84,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
     settings = settings_from(given)
     if settings.times_latency:
         settings.prices  # noqa: B018
+    settings.make_checkpoints()
     clock = after(settings.seconds) if settings.seconds else never
     name = settings.study_name
     storage = open_storage(settings.storage, say=watcher.say)
@@ -133,10 +134,11 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
                 # One by one: an earlier run may have been killed between two of them.
                 if key not in before:
                     study.set_user_attr(ATTRIBUTE + key, value)
-            kept, here = before.get("request"), {name: request[name] for name in ("latency_table", "storage")}
+            told = ["latency_table", "storage", *(["checkpoints"] if "checkpoints" in given else [])]
+            kept, here = before.get("request"), {name: request[name] for name in told}
             if kept is not None and {**kept, **here} != kept:
-                # The same table elsewhere: the next call looks for it there. And what is kept of the address has no
-                # password, which an earlier version wrote with it.
+                # The same table elsewhere, or another place for checkpoints: the next call looks for it there. And what
+                # is kept of the address has no password, which an earlier version wrote with it.
                 study.set_user_attr(ATTRIBUTE + "request", {**kept, **here})
             _keep_sampler(study, settings)
         with closing(make_executor(settings)) as executor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -25,7 +26,7 @@ from optnas.study.files import Files
 from optnas.study.limits import Limits
 from optnas.study.ray_cluster import import_ray
 from optnas.study.resources import check_share, cores, trials_at_a_time, visible_gpus
-from optnas.study.storage import checkpoints_folder, safe_name, weights_folder
+from optnas.study.storage import checkpoints_folder, weights_folder
 from optnas.task import ImageTask
 
 __all__ = ["Settings", "explanations", "settings_from"]
@@ -53,7 +54,6 @@ _OF_THE_CALL = (
     "time_limit",
     "gpus_per_trial",
     "cpus_per_trial",
-    "checkpoints",
     "checkpoint_limit",
     "storage",
     "device_command",
@@ -150,7 +150,7 @@ class Settings:
     """Cores of each trial: so many fewer are trained at a time."""
     checkpoints: str | None = None
     """Folder where trainings leave what they go on from after a crash; by default beside the storage's file, none for
-    no checkpoints. Where several machines train, one that all of them reach."""
+    no checkpoints. Where several machines train, one that all of them reach. The last one given is kept."""
     checkpoint_limit: str = "4G"
     """Most bytes of all checkpoints at a time, such as 800M; a training whose share is too small writes none."""
     seed: int = 0
@@ -242,13 +242,25 @@ class Settings:
     def files(self, slots: int) -> Files:
         """Where the study keeps weights and checkpoints, with room for those of so many trainings at a time."""
         name = self.study_name
-        folder = None
-        if self.checkpoints is None:
-            folder = checkpoints_folder(self.storage, name)
-        elif self.checkpoints != "none":
-            folder = Path(self.checkpoints).resolve() / safe_name(name)
+        folder = checkpoints_folder(self.storage, name, self.checkpoints)
         limit = _bytes("checkpoint_limit", self.checkpoint_limit)
         return Files(weights_folder(self.storage, name), folder, limit // max(1, slots))
+
+    def make_checkpoints(self) -> None:
+        """Make the folder that was given for checkpoints, if there is none.
+
+        Raises:
+            UsageError: If it cannot be made or written.
+        """
+        if self.checkpoints in (None, "none"):
+            return
+        folder = Path(str(self.checkpoints))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"checkpoints {folder}: expected a folder, got {error.strerror or error}") from None
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"checkpoints {folder}: the folder cannot be written")
 
     @property
     def times_latency(self) -> bool:
@@ -332,6 +344,8 @@ class Settings:
             values["latency_table"] = str(Path(self.latency_table).resolve())
         else:
             values["runtime"] = self.prices.runtime if self.times_latency else None
+        if self.checkpoints not in (None, "none"):
+            values["checkpoints"] = str(Path(str(self.checkpoints)).resolve())
         if self.device_command is not None:
             values["device_command"] = _absolute_command(self.device_command)
         values["data"] = _absolute(self.data)
@@ -369,6 +383,8 @@ def settings_from(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
     if isinstance(given.get("space"), str):
         load_space(given["space"])
     kept = {k: v for k, v in (stored or {}).items() if k in known and k not in _OF_THE_CALL}
+    if kept.get("checkpoints") not in (None, "none") and not Path(str(kept["checkpoints"])).is_dir():
+        del kept["checkpoints"]  # of another machine, or gone: then beside the storage's file, as if it was never given
     for name, others in _INSTEAD.items():
         if given.get(name) is not None:
             kept = {k: v for k, v in kept.items() if k not in others}

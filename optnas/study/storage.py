@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import socket
 import sqlite3
@@ -215,9 +216,24 @@ def weights_folder(storage: str, study_name: str) -> Path | None:
     return _beside(storage, "weights", study_name)
 
 
-def checkpoints_folder(storage: str, study_name: str) -> Path | None:
-    """Where a study's running trainings leave their checkpoints if nothing else is said; as `weights_folder`."""
-    return _beside(storage, "checkpoints", study_name)
+def checkpoints_folder(storage: str, study_name: str, given: str | None = None) -> Path | None:
+    """Where a study's running trainings leave their checkpoints; None where they leave none.
+
+    Args:
+        storage: Its address.
+        study_name: The name of the study.
+        given: What a person said: a folder, in which studies of one name in several storages have one each, or none.
+            By default they lie beside the storage's file, as weights do.
+    """
+    if given is None:
+        return _beside(storage, "checkpoints", study_name)
+    if given == "none":
+        return None
+    path = storage_file(storage)
+    where = shown_storage(storage) if path is None else str(path.resolve())
+    if storage == "memory":
+        where = f"process {os.getpid()} on {socket.gethostname()}"  # nobody else goes on with it
+    return Path(given).resolve() / f"{safe_name(study_name)}-{_digest(where)}"
 
 
 def _beside(storage: str, what: str, study_name: str) -> Path | None:
@@ -243,7 +259,11 @@ def artifacts_folder(storage: str) -> Path | None:
 def safe_name(name: str) -> str:
     """A name for a file, another one for each name."""
     safe = re.sub(r"[^a-z0-9_-]+", "_", name.lower())[:60]
-    return safe if safe == name != "" else f"{safe}-{hashlib.blake2b(name.encode(), digest_size=6).hexdigest()}"
+    return safe if safe == name != "" else f"{safe}-{_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=6).hexdigest()
 
 
 def lock_path(storage: str, study_name: str) -> Path | None:
@@ -252,8 +272,7 @@ def lock_path(storage: str, study_name: str) -> Path | None:
     if path is None:
         return None
     path = path.resolve()  # one file may have several names
-    digest = hashlib.blake2b(study_name.encode(), digest_size=6).hexdigest()
-    return path.with_name(f"{path.name}.{digest}.lock")
+    return path.with_name(f"{path.name}.{_digest(study_name)}.lock")
 
 
 def can_share(storage: str) -> bool:

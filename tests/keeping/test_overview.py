@@ -8,8 +8,9 @@ import pytest
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from optnas.keeping.check_files import check_files
 from optnas.keeping.overview import overview, storage_bytes
-from optnas.study import coordinate, open_storage, weights_folder
+from optnas.study import checkpoints_folder, coordinate, open_storage, weights_folder
 
 
 def address(path):
@@ -89,3 +90,16 @@ def test_whether_somebody_searches(tmp_path):
     assert overview(storage, where)[0].searched is False
     with coordinate(where, "s"):  # nobody was disturbed
         pass
+
+
+def test_checkpoints_are_found_where_the_search_was_told_to_keep_them(tmp_path):
+    where = address(tmp_path / "a.db")
+    study = handmade.new_study(name="s", storage=open_storage(where))
+    study.set_user_attr("optnas:request", {"checkpoints": str(tmp_path / "ck")})
+    study.ask()
+    folder = checkpoints_folder(where, "s", str(tmp_path / "ck"))
+    folder.mkdir(parents=True)
+    (folder / "0.safetensors").write_bytes(b"12345")
+    (row,) = overview(study._storage, where)
+    assert (row.checkpoints, row.checkpoints_bytes) == (1, 5)
+    assert "running without a checkpoint" not in [one.what for one in check_files(study, where, searched=False)]

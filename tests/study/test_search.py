@@ -146,3 +146,21 @@ def test_a_warm_start_from_another_space_makes_no_study(tmp_path):
     with pytest.raises(UsageError, match="at least 6 trained networks of this space in study 'source', got 0 of "):
         optnas.search(study="warm", warm_start="source", trials=2, storage=storage, **QUICK)
     assert optuna.get_all_study_names(storage) == ["source"]
+
+
+class _Stops(Watcher):
+    """A person who presses Ctrl-C when the second training has begun."""
+
+    def __call__(self, event):
+        if (event.kind, event.trial) == ("started", 1):
+            raise KeyboardInterrupt
+
+
+def test_a_search_goes_on_with_the_checkpoints_where_it_was_told_to_keep_them(tmp_path):
+    settings = {"space": small, "study": "s", "storage": "sqlite:///a.db", **QUICK}
+    with pytest.raises(KeyboardInterrupt):
+        optnas.search(_Stops(), trials=2, checkpoints="first", **settings)
+    for given, place in (({}, "first"), ({"checkpoints": "second"}, "second"), ({}, "second")):
+        result = optnas.search(trials=2, **settings, **given)
+        assert result.settings.files(1).checkpoints.parent == tmp_path / place
+    assert not (tmp_path / "a.db-checkpoints").exists()

@@ -81,3 +81,39 @@ def test_a_study_is_named_after_its_data(tmp_path):
     assert Settings().study_name == "digits"
     assert Settings(data=f"imagefolder:{tmp_path / 'birds'}").study_name == "birds"
     assert Settings(study="mine").study_name == "mine"
+
+
+def test_studies_of_one_name_in_several_storages_share_no_folder_of_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def folder(storage, study="s"):
+        return Settings(study=study, storage=storage, checkpoints="ck").files(1).checkpoints
+
+    assert folder("sqlite:///a.db") == folder(f"sqlite:///{tmp_path}/a.db") == folder("sqlite+pysqlite:///a.db")
+    others = [
+        folder(storage) for storage in ("sqlite:///b.db", "journal:///b.log", "postgresql://me:old@host/db", "memory")
+    ]
+    others += [folder("sqlite:///a.db", "S"), folder("sqlite:///a.db", "other")]
+    assert len({folder("sqlite:///a.db"), *others}) == 7
+    assert {one.parent for one in others} == {tmp_path / "ck"}
+    # A new password is no new storage.
+    assert folder("postgresql://me:new@host/db") == folder("postgresql://me:old@host/db")
+
+
+def test_the_place_of_checkpoints_is_kept_and_the_last_one_given_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = settings_from({"checkpoints": "ck"})
+    settings.make_checkpoints()
+    kept = settings.plain()
+    monkeypatch.chdir(tmp_path / "ck")
+    assert settings_from({}, kept).checkpoints == str(tmp_path / "ck")
+    assert settings_from({"checkpoints": "none"}, kept).files(1).checkpoints is None
+    assert settings_from({}, {**kept, "checkpoints": "none"}).files(1).checkpoints is None
+    # Of another machine, or removed.
+    assert settings_from({}, {**kept, "checkpoints": str(tmp_path / "gone")}).checkpoints is None
+
+
+def test_a_place_for_checkpoints_that_cannot_be_one(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"checkpoints .*file: expected a folder, got "):
+        Settings(checkpoints=str(tmp_path / "file")).make_checkpoints()
