@@ -245,3 +245,33 @@ def test_a_locked_storage_is_told_in_a_sentence(study, refused):
         connection.execute("CREATE TABLE x (y)")
         assert "database is locked" in refused("studies")
         assert "database is locked" in refused("archive", "--out", "a.zip")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["studies"],
+        ["front"],
+        ["archive", "--out", "s.zip"],
+        ["report"],
+        ["explain"],
+        ["figures", "--out", "figures"],
+        ["draw", "--trial", "0", "--out", "d.svg"],
+        ["verdict"],
+        ["prune-audit"],
+        ["export", "--trial", "0", "--out", "deploy"],
+        ["rerank"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_who_reads_leaves_a_file_from_elsewhere_as_it_is(command, tmp_path, capsys):
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    study = handmade.new_study(name="s", storage=f"sqlite:///{folder}/a.db")
+    handmade.add(study, (0.25, 1e5), curve=[0.25], fingerprint="a", seed=1, costs={"macs": 1e5})
+    (folder / "a.db").chmod(0o444)
+    before = (folder / "a.db").read_bytes()
+    main([*command, "--storage", f"sqlite:///{folder}/a.db"])  # some want more of a study than this one has
+    assert "read-only" not in "".join(capsys.readouterr())
+    assert (folder / "a.db").read_bytes() == before
+    assert [path.name for path in folder.iterdir()] == ["a.db"]

@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
 
 
 def _archive(given: argparse.Namespace) -> int:
-    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
     made = archive_study(study, given.storage, given.out, pictures=given.pictures)
     pictures = f", {counted(made.pictures, 'picture')}" if given.pictures else ""
     console = Console(highlight=False, markup=False, soft_wrap=True)

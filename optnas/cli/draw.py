@@ -37,7 +37,7 @@ def _draw(given: argparse.Namespace) -> int:
     if len(given.trial) > 2:
         raise UsageError(f"--trial: expected one or two trials, got {len(given.trial)}")
     check_picture(given.out)
-    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
     networks = _networks(study, given.trial)
     titles = [f"trial {number}" for number in given.trial]
     console = Terminal(soft_wrap=True)

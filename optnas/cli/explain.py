@@ -54,7 +54,7 @@ def _explain(given: argparse.Namespace) -> int:
     budget = budget_of(given.budget)
     if given.plot is not None:
         check_picture(given.plot)
-    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
     objective, absent = _objective(study, given)
     explanation = explain(study, objective, budget, given.trial, absent=absent)
     if given.plot is not None:
@@ -81,7 +81,7 @@ def _objective(study: Study, given: argparse.Namespace) -> tuple[Objective | Non
     """What the study searches, or why that is not at hand."""
     moved = {} if given.data_root is None else {"data_root": given.data_root}
     try:
-        return reopen(study.study_name, given.storage, **moved).objective, ""
+        return reopen(study.study_name, given.storage, read_only=True, **moved).objective, ""
     except UsageError as error:
         return None, str(error)
 

@@ -80,7 +80,7 @@ def _export(given: argparse.Namespace) -> int:
         raise UsageError(f"--workers: expected a whole number from 0, got {given.workers}")
     if given.out.exists() and not given.out.is_dir():
         raise UsageError(f"--out: expected a folder, got the file {given.out}")
-    reopened = reopen(given.study, given.storage, data_root=given.data_root)
+    reopened = reopen(given.study, given.storage, read_only=True, data_root=given.data_root)
     progress = Terminal(stderr=True, soft_wrap=True)
     try:
         models = [model_of(reopened, trial, progress.print) for trial in chosen_trials(given, reopened)]

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 
 
 def _figures(given: argparse.Namespace) -> int:
-    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
     formats = _listed(given.format, "--format")
     shown = save_figures(study, given.out, _listed(given.kind, "--kind"), formats)
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
 def _front(given: argparse.Namespace) -> int:
     budget = budget_of(given.budget)
     fitness = None if given.fitness is None else parse_fitness(given.fitness)
-    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
     members = front(study, budget)
     weights = None if fitness is None else weight_map(study, fitness, budget)
     if given.plot is not None and fitness is not None and weights is not None:

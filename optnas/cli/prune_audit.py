@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 
 
 def _audit(given: argparse.Namespace) -> int:
-    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
     account = audit_study(study, accepted=given.accept)
     if given.json:
         print(json.dumps({**asdict(account), "verdict": account.verdict}, indent=2))

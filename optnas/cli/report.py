@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
 
 
 def _report(given: argparse.Namespace) -> int:
-    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
     path = given.out or Path(f"{file_stem(study.study_name)}-report.html")
     check_report(path)
     progress = Terminal(stderr=True, soft_wrap=True)

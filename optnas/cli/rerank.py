@@ -61,7 +61,7 @@ def _rerank(given: argparse.Namespace) -> int:
     ):  # fmt: skip
         if value is not None and value < least:
             raise UsageError(f"{flag}: expected a whole number from {least}, got {value}")
-    reopened = reopen(given.study, given.storage, data_root=given.data_root)
+    reopened = reopen(given.study, given.storage, read_only=True, data_root=given.data_root)
     members = sorted(front(reopened.study), key=lambda member: member.error)[: given.networks]
     if not members:
         raise UsageError(f"study {reopened.study.study_name!r} has no trained network")

@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
 
 def _studies(given: argparse.Namespace) -> int:
     storage = as_address(given.storage)
-    rows = overview(open_storage(storage, create=False), storage)
+    rows = overview(open_storage(storage, read_only=True), storage)
     size_bytes = storage_bytes(storage)
     if given.json:
         found = {"storage": shown_storage(storage), "size_bytes": size_bytes, "studies": [_plain(row) for row in rows]}

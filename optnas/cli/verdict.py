@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 
 
 def _verdict(given: argparse.Namespace) -> int:
-    study = find_study(open_storage(given.storage, create=False), given.study, given.storage)
+    study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
     verdict = judge_study(study, _space(study), random=given.random)
     if given.json:
         print(json.dumps({**asdict(verdict), "sentence": str(verdict)}, indent=2))

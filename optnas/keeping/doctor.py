@@ -20,11 +20,11 @@ from optnas.keeping.draft import let_go
 from optnas.keeping.findings import SEVERITIES, Finding
 from optnas.keeping.record import half_studies
 from optnas.keeping.salvage import is_short
-from optnas.keeping.snapshot import snapshot
 from optnas.study import coordinate, open_storage, shown_storage, sqlite_path, study_names
 from optnas.study.addresses import journal_path, sqlite_address
 from optnas.study.journal import is_journal, open_journal
 from optnas.study.schema import tables_of
+from optnas.study.snapshot import snapshot
 from optnas.study.storage import mend_journal, upgrade_tables
 
 __all__ = ["CHECKED", "Examined", "examine", "examine_studies", "mend"]

@@ -14,11 +14,11 @@ from optnas.errors import UsageError
 from optnas.keeping.bring import bring_files, bring_supernets
 from optnas.keeping.draft import appearing, check_target, let_go
 from optnas.keeping.record import StudyRecord, read_record, write_record
-from optnas.keeping.snapshot import snapshot
 from optnas.keeping.unite import Part, United, check_same, unite
 from optnas.objective import ATTRIBUTE
 from optnas.study import open_storage, shown_storage, sqlite_path, storage_file
 from optnas.study.addresses import sqlite_address
+from optnas.study.snapshot import snapshot
 
 __all__ = ["Merged", "as_address", "merge"]
 

@@ -27,11 +27,11 @@ from optnas.keeping.record import (
     write_record,
 )
 from optnas.keeping.salvage import opened_damaged, salvage
-from optnas.keeping.snapshot import snapshot
 from optnas.keeping.tables import TABLES, Table, checked_table
 from optnas.objective import ATTRIBUTE, ERROR
 from optnas.study import open_storage
 from optnas.study.addresses import sqlite_address
+from optnas.study.snapshot import snapshot
 
 __all__ = ["Rescued", "RescuedStudy", "rescue"]
 

@@ -92,13 +92,14 @@ def check_storage(storage: str) -> None:
         raise UsageError(f"storage: {wrong}, got {shown!r}")
 
 
-def check_place(path: Path, create: bool, expected: str) -> bool:
+def check_place(path: Path, create: bool, expected: str, *, write: bool = True) -> bool:
     """Whether there is a file of a storage.
 
     Args:
         path: The file.
         create: Whether one is made that is not there.
         expected: What it should be, for the message.
+        write: Whether it will be written.
 
     Raises:
         UsageError: If it, or the folder that it would come into, cannot be written, or is not there.
@@ -113,6 +114,8 @@ def check_place(path: Path, create: bool, expected: str) -> bool:
         return False
     if path.is_dir():
         raise UsageError(f"storage {path}: expected {expected}, got a folder")
+    if not write:
+        return True
     mode = path.stat().st_mode
     if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(path, os.W_OK):
         raise UsageError(f"storage {path}: the file is read-only")

@@ -39,19 +39,20 @@ class Reopened:
     objective: Objective
 
 
-def reopen(name: str | None, storage: str, **given: Any) -> Reopened:
+def reopen(name: str | None, storage: str, *, read_only: bool = False, **given: Any) -> Reopened:
     """Open a study for what comes after its search; latency need not be measured where it was.
 
     Args:
         name: Of the study; None for the only one of the storage.
         storage: Its address.
+        read_only: For who keeps nothing in the study, see `open_storage`.
         given: Settings of the call that are not those of the study: `workers`, or `data_root` where it moved.
 
     Raises:
         UsageError: If there is no such study, `optnas search` did not make it, or the space or the data are no longer
             those that it was made with.
     """
-    opened = open_storage(storage, create=False)
+    opened = open_storage(storage, create=False, read_only=read_only)
     study = find_study(opened, name, storage)
     before = attributes_before(opened, study.study_name)
     if before.get("request") is None:

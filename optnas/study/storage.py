@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from optnas.study.journal import cut_halves, is_journal, open_journal, read_line
 from optnas.study.patience import Say
 from optnas.study.postgres import engine_settings, is_postgresql, locked, one_at_a_time, tune
 from optnas.study.schema import is_made, names_in, tables_of, upgrade
+from optnas.study.snapshot import snapshot
 from optnas.study.write_behind import WriteBehindStorage
 
 __all__ = [
@@ -53,15 +55,18 @@ __all__ = [
 ]
 
 
-def open_storage(storage: str, *, create: bool = True, say: Callable[[str], None] = silent) -> BaseStorage:
+def open_storage(
+    storage: str, *, create: bool = True, read_only: bool = False, say: Callable[[str], None] = silent
+) -> BaseStorage:
     """An Optuna storage from its address; a SQLite file is set to write-ahead logging.
 
     What a search writes into a running trial is gathered on SQLite and PostgreSQL, see `WriteBehindStorage`.
 
     Args:
         storage: "sqlite:///FILE", "journal:///FILE", another address that Optuna knows, or "memory" for none.
-        create: Whether a file that does not exist is made, and a SQLite file of an older Optuna upgraded. Who only
-            reads changes nobody's tables.
+        create: Whether a file that does not exist is made, and a SQLite file of an older Optuna upgraded.
+        read_only: For who writes nothing, and need not be allowed to: of a SQLite file a copy is opened, with the
+            studies as they are now, and the file stays as it is. The copy goes with the storage.
         say: Told of an upgrade.
 
     Raises:
@@ -71,12 +76,14 @@ def open_storage(storage: str, *, create: bool = True, say: Callable[[str], None
         return optuna.storages.InMemoryStorage()
     journal, path = journal_path(storage), sqlite_path(storage)
     if journal is not None:
-        check_place(journal, create, "a journal of Optuna")
+        check_place(journal, create and not read_only, "a journal of Optuna", write=not read_only)
         return open_journal(journal)
     if path is None:
         check_storage(storage)
         hide_in_logs()
         return _open_postgresql(storage) if is_postgresql(storage) else _open(storage, {"pool_pre_ping": True})
+    if read_only:
+        return _open_copy(path)
     opened = _open_sqlite(path, create)
     tables = tables_of(opened)
     if tables.age == "older" and create:
@@ -93,6 +100,22 @@ def open_storage(storage: str, *, create: bool = True, say: Callable[[str], None
     event.listen(opened.engine, "connect", _tune)
     opened.engine.dispose()
     return WriteBehindStorage(opened)
+
+
+def _open_copy(path: Path) -> BaseStorage:
+    """A copy of a SQLite file, of which an older Optuna's is upgraded."""
+    check_place(path, False, "a SQLite file", write=False)
+    _check_header(path)
+    with ExitStack() as stack:
+        copied = stack.enter_context(snapshot(path))
+        try:
+            opened = open_storage(sqlite_address(copied))
+        except UsageError as error:
+            raise UsageError(str(error).replace(str(copied), str(path))) from None
+        assert isinstance(opened, WriteBehindStorage)
+        stack.callback(opened.engine.dispose)
+        weakref.finalize(opened, stack.pop_all().close)
+    return opened
 
 
 def upgrade_tables(storage: str) -> str:
@@ -187,14 +210,7 @@ def _tune(connection: sqlite3.Connection, record: object) -> None:
 
 def _check_file(path: Path, create: bool) -> bool:
     """Whether a SQLite file has tables."""
-    if not check_place(path, create, "a SQLite file"):
-        return False
-    with path.open("rb") as file:
-        header = file.read(16)
-    if header and not header.startswith(b"SQLite format 3"):
-        which = f"a journal, whose address is journal:///{path}" if is_journal(path) else "another kind of file"
-        raise UsageError(f"storage {path}: expected a SQLite database of Optuna, got {which}")
-    if not header:
+    if not check_place(path, create, "a SQLite file") or not _check_header(path):
         return False
     try:
         with closing(sqlite3.connect(path)) as connection:
@@ -206,6 +222,19 @@ def _check_file(path: Path, create: bool) -> bool:
         shown = ", ".join(sorted(tables)[:3])
         raise UsageError(f"storage {path}: the database belongs to something else (its tables: {shown})")
     return bool(tables)
+
+
+def _check_header(path: Path) -> bool:
+    """Whether there is anything in a SQLite file."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(16)
+    except OSError as error:
+        raise UsageError(f"storage {path}: cannot be read: {error.strerror or error}") from None
+    if header and not header.startswith(b"SQLite format 3"):
+        which = f"a journal, whose address is journal:///{path}" if is_journal(path) else "another kind of file"
+        raise UsageError(f"storage {path}: expected a SQLite database of Optuna, got {which}")
+    return bool(header)
 
 
 def weights_folder(storage: str, study_name: str) -> Path | None:

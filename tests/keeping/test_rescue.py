@@ -14,8 +14,8 @@ from optnas.errors import UsageError
 from optnas.keeping.pictures import uploads_of
 from optnas.keeping.rescue import rescue
 from optnas.keeping.salvage import is_short, opened_damaged, salvage
-from optnas.keeping.snapshot import snapshot
 from optnas.study import open_storage, weights_folder
+from optnas.study.snapshot import snapshot
 
 TRIALS = 100
 
@@ -306,7 +306,7 @@ def test_a_snapshot_leaves_no_trace(file):
 
 
 def test_a_snapshot_while_somebody_writes(file, monkeypatch):
-    monkeypatch.setattr("optnas.keeping.snapshot._copy_at_rest", lambda path, copied: False)
+    monkeypatch.setattr("optnas.study.snapshot._copy_at_rest", lambda path, copied: False)
     storage = open_storage(address(file))
     optuna.load_study(study_name="s", storage=storage).ask()
     with snapshot(file) as copied, closing(sqlite3.connect(copied)) as connection:

@@ -116,7 +116,7 @@ def _read(study: Study, storage: str, say: Callable[[str], None]) -> Reading:
         return reading
     try:
         say("report: opening the study")
-        return replace(reading, objective=reopen(study.study_name, storage).objective)
+        return replace(reading, objective=reopen(study.study_name, storage, read_only=True).objective)
     except UsageError as error:
         return replace(reading, absent=str(error))
 

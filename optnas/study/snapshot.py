@@ -30,10 +30,10 @@ def snapshot(path: Path) -> Iterator[Path]:
         UsageError: If the file cannot be read, or there is no room for the copy.
     """
     with tempfile.TemporaryDirectory(prefix="optnas-") as folder:
-        copied = Path(folder) / path.name
+        copied, real = Path(folder) / path.name, path.resolve()  # a link's log lies beside the file itself
         try:
-            if not _copy_at_rest(path, copied):
-                _copy_in_use(path, copied)
+            if not _copy_at_rest(real, copied):
+                _copy_in_use(real, copied)
         except OSError as error:
             raise UsageError(f"storage {path}: cannot be read: {error.strerror or error}") from None
         except sqlite3.Error as error:
