@@ -121,9 +121,10 @@ def is_held(lock: Path) -> bool:
 
 
 def searched_now(storage: str, study_name: str) -> bool | None:
-    """Whether a search holds a study; None where that cannot be told, which is in any storage but a file."""
+    """Whether a search holds a study; None where that cannot be told: in any storage but a file, or if the lock is
+    somebody else's and not to be read."""
     lock = lock_path(storage, study_name)
-    return None if lock is None else is_held(lock)
+    return None if lock is None or (lock.exists() and not os.access(lock, os.R_OK)) else is_held(lock)
 
 
 def remove_free(lock: Path) -> bool:
@@ -149,10 +150,36 @@ def _tried(lock: Path) -> Iterator[bool]:
     except Timeout:
         yield False
         return
-    except OSError:
-        yield False  # somebody else's, whom we do not ask
+    except OSError:  # somebody else's, which may be read at best
+        with _tried_by_reading(lock) as free:
+            yield free
         return
     try:
         yield True
     finally:
         held.release()
+
+
+@contextmanager
+def _tried_by_reading(lock: Path) -> Iterator[bool]:
+    """As `_tried`, of a file that may not be written; False as well if it may not be read."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    try:
+        file = lock.open("rb")
+    except FileNotFoundError:
+        yield True
+        return
+    except OSError:
+        yield False
+        return
+    with file:  # whose end is that of the lock
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True

@@ -54,6 +54,9 @@ __all__ = [
     "weights_folder",
 ]
 
+#: Who looks whether a study is searched holds it for a moment, see `optnas.keeping.beside`.
+_LOCK_S = 0.5
+
 
 def open_storage(
     storage: str, *, create: bool = True, read_only: bool = False, say: Callable[[str], None] = silent
@@ -356,13 +359,18 @@ def coordinate(storage: str, study_name: str, *, alone: bool = True) -> Iterator
     if path is None or held_by is None:
         yield
         return
-    lock = FileLock(held_by, timeout=0)
+    lock = FileLock(held_by, timeout=_LOCK_S)
     try:
         lock.acquire()
     except Timeout:
         raise UsageError(
             f"study {study_name!r} in {path.resolve()} is being searched by another process on {socket.gethostname()}: "
             "wait for it, or give --study another name"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"study {study_name!r} in {path.resolve()} cannot be held: its lock {held_by.name}: "
+            f"{error.strerror or error}; if it is somebody else's and nobody searches, remove it"
         ) from None
     try:
         yield

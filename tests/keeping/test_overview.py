@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 from datetime import timedelta
@@ -11,6 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optnas.keeping.check_files import check_files
 from optnas.keeping.overview import overview, storage_bytes
 from optnas.study import checkpoints_folder, coordinate, open_storage, weights_folder
+from optnas.study.storage import lock_path
 
 
 def address(path):
@@ -90,6 +92,24 @@ def test_whether_somebody_searches(tmp_path):
     assert overview(storage, where)[0].searched is False
     with coordinate(where, "s"):  # nobody was disturbed
         pass
+
+
+def test_whether_another_user_searches_whose_lock_may_only_be_read(tmp_path, monkeypatch):
+    def refuse(lock):
+        raise PermissionError(errno.EACCES, "Permission denied", lock.lock_file)
+
+    where = address(tmp_path / "a.db")
+    storage = open_storage(where)
+    handmade.new_study(name="s", storage=storage)
+    with coordinate(where, "s"):
+        monkeypatch.setattr("optnas.keeping.beside.FileLock.acquire", refuse)
+        assert overview(storage, where)[0].searched is True
+        monkeypatch.undo()
+    lock_path(where, "s").touch()  # as a kill leaves it
+    monkeypatch.setattr("optnas.keeping.beside.FileLock.acquire", refuse)
+    assert overview(storage, where)[0].searched is False
+    monkeypatch.setattr("optnas.keeping.beside.os.access", lambda path, mode: False)
+    assert overview(storage, where)[0].searched is None
 
 
 def test_checkpoints_are_found_where_the_search_was_told_to_keep_them(tmp_path):
