@@ -275,3 +275,19 @@ def test_who_reads_leaves_a_file_from_elsewhere_as_it_is(command, tmp_path, caps
     assert "read-only" not in "".join(capsys.readouterr())
     assert (folder / "a.db").read_bytes() == before
     assert [path.name for path in folder.iterdir()] == ["a.db"]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["studies", "--storage", "n" * 300], "File name too long"),
+        (["search", "--trials", "1", "--storage", f"sqlite:///{'n' * 300}"], "File name too long"),
+        (["search", "--trials", "1", "--storage", f"sqlite:///{'n' * 250}"], "expected a name of at most 200 bytes"),
+        (["search", "--trials", "1", "--storage", f"journal:///{'n' * 250}"], "expected a name of at most 200 bytes"),
+        (["archive", "--study", "s", "--out", "n" * 300], "File name too long"),
+        (["merge", "optnas.db", "optnas.db", "--into", "n" * 300], "File name too long"),
+    ],
+    ids=["studies", "search", "long", "journal", "archive", "merge"],
+)
+def test_a_name_that_is_too_long_is_told_in_a_sentence(command, message, study, refused):
+    assert message in refused(*command)

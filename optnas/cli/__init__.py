@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -42,6 +43,8 @@ from optnas.space import load_space
 
 __all__ = ["main"]
 
+#: Complaints of the system about a place where a person wants something, or has something.
+_REFUSED = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 #: In the order of a person's work.
 _COMMANDS = (
     search,
@@ -90,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        sentence = _storage_trouble(error)
+        sentence = _storage_trouble(error) or _file_trouble(error)
         if sentence is None:
             say(traceback.format_exc())  # not Python's own, which would show an address with its password
             return 1
@@ -120,6 +123,13 @@ def _unknown_flag(parser: argparse.ArgumentParser, flag: str) -> str:
     flag = flag.partition("=")[0]  # what is given for it may be a secret
     close = get_close_matches(flag, parser._option_string_actions, 1)
     return f"unknown argument {flag}" + (f"; did you mean {close[0]}?" if close else f" (see {parser.prog} --help)")
+
+
+def _file_trouble(error: BaseException) -> str | None:
+    """What is wrong with a file that a person named, if the system refuses it; other errors of files are ours."""
+    if isinstance(error, OSError) and error.filename is not None and error.errno in _REFUSED:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return None
 
 
 def _storage_trouble(error: BaseException) -> str | None:

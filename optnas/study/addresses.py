@@ -25,6 +25,9 @@ __all__ = [
 _MEANINGFUL = re.compile(r"[%?{}]")
 _JOURNAL = "journal:///"
 
+#: File systems take 255; what is kept beside a file is called after it, with more behind.
+_MOST_NAME_BYTES = 200
+
 
 def sqlite_path(storage: str) -> Path | None:
     """The file of a SQLite address, the same that SQLAlchemy takes; None for any other address.
@@ -104,9 +107,17 @@ def check_place(path: Path, create: bool, expected: str, *, write: bool = True) 
     Raises:
         UsageError: If it, or the folder that it would come into, cannot be written, or is not there.
     """
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise UsageError(f"storage {path}: {error.strerror or error}") from None
+    if not exists:
         if not create:
             raise UsageError(f"storage {path}: there is no such file")
+        if len(os.fsencode(path.name)) > _MOST_NAME_BYTES:
+            raise UsageError(
+                f"storage {path}: expected a name of at most {_MOST_NAME_BYTES} bytes, since files beside it add to it"
+            )
         if not path.parent.is_dir():
             raise UsageError(f"storage {path}: the folder {path.parent} does not exist")
         if not os.access(path.parent, os.W_OK):

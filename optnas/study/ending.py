@@ -67,6 +67,10 @@ def first_of(*endings: Ending) -> Ending:
     return ending
 
 
+#: More than a century: no clock need add it up.
+_FOR_EVER_S = 10**10
+
+
 def parse_duration(text: str, name: str = "time") -> int:
     """Seconds of a duration such as "90s", "30m" or "1h30m".
 
@@ -80,6 +84,6 @@ def parse_duration(text: str, name: str = "time") -> int:
     parts = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
     given = parts.groups() if parts else ()
     seconds = sum(int(part or 0) * unit for part, unit in zip(given, _UNITS, strict=False))
-    if seconds == 0:
+    if not 0 < seconds < _FOR_EVER_S:
         raise UsageError(f"{name}: expected hours, minutes or seconds such as 8h, 30m or 1h30m, got {text!r}")
     return seconds

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -355,7 +356,7 @@ class Settings:
 
 def _bytes(name: str, text: object) -> int:
     number = parse_quantity(text.strip()) if isinstance(text, str) else None
-    if number is None:
+    if number is None or not isfinite(number):
         raise UsageError(f"{name}: expected bytes such as 4G or 800M, with powers of 1000, got {text!r}")
     return int(number)
 
