@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from optnas.prune import Stopper
 from optnas.space import Build, ReplayTrial
 from optnas.task import Checkpoint, Learned, Task
 from optnas.task.task import takes_checkpoint
-from optnas.task.weights import save_weights
+from optnas.task.weights import pack_weights, save_weights
 
 __all__ = ["Job", "Outcome", "run_job", "train_job"]
 
@@ -47,7 +47,9 @@ class Job:
     audited: bool = False
     """Whether it is trained to the end all the same, to learn what pruning loses."""
     weights: str | None = None
-    """The file for the trained weights; None if they are not kept."""
+    """The file for the trained weights; None if the worker keeps none."""
+    send_weights: bool = False
+    """Whether the outcome brings the trained weights: the worker's disk may be that of another machine."""
     checkpoint: str | None = None
     """The file, named `*.safetensors`, from which the training goes on after a crash; None if it need not.
 
@@ -77,6 +79,8 @@ class Outcome:
     """How many epochs of the curve were trained before an interruption."""
     warning: str = ""
     """A sentence if a checkpoint was refused or none could be written; the training is sound all the same."""
+    weights: bytes | None = field(default=None, repr=False)
+    """The content of a file of weights, if the job asked for it and the network was trained to the end."""
 
 
 def run_job(job: Job) -> Outcome:
@@ -124,8 +128,7 @@ def train_job(job: Job) -> tuple[nn.Module, Outcome]:
         stopped.setdefault("reason", str(pruned) or "stopped by the task")
         return module, outcome(tuple(curve), None)
     _check_finite(learned.error, learned.epochs)
-    _keep_weights(job, module, learned)
-    return module, outcome(learned.curve, learned.error)
+    return module, replace(outcome(learned.curve, learned.error), weights=_keep_weights(job, module, learned))
 
 
 def _checkpoint(job: Job, module: nn.Module) -> Checkpoint | None:
@@ -142,13 +145,18 @@ def _checkpoint(job: Job, module: nn.Module) -> Checkpoint | None:
     return Checkpoint(Path(job.checkpoint), identity, job.checkpoint_bytes)
 
 
-def _keep_weights(job: Job, module: nn.Module, learned: Learned) -> None:
-    if job.weights is None:
-        return
+def _keep_weights(job: Job, module: nn.Module, learned: Learned) -> bytes | None:
+    """Write the weights to the job's file; returns them if they are to be sent."""
+    if job.weights is None and not job.send_weights:
+        return None
     notes = {"choices": dict(job.params), "seed": job.seed, "error": learned.error, "curve": list(learned.curve)}
     # A full disk costs no training: weights that are not kept can be trained again.
     with suppress(OSError, SafetensorError):
-        save_weights(module, Path(job.weights), notes)
+        if job.weights is not None:
+            save_weights(module, Path(job.weights), notes)
+        if job.send_weights:
+            return pack_weights(module, notes)
+    return None
 
 
 def _check_finite(error: float, epoch: int) -> None:

@@ -221,3 +221,12 @@ def test_a_checkpoint_says_what_it_is_of_in_json(tmp_path, monkeypatch):
     identity = json.loads(header["__metadata__"]["optnas-checkpoint"])["identity"]
     assert identity["choices"] == {"width": 12}
     assert identity["seed"] == 3
+
+
+def test_weights_are_sent_as_they_would_be_written_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sent = run_job(job(send_weights=True))
+    assert list(tmp_path.iterdir()) == []
+    run_job(job(weights="whole.safetensors"))
+    assert sent.weights == Path("whole.safetensors").read_bytes()
+    assert run_job(job(send_weights=True, thresholds=(0.0,) * EPOCHS)).weights is None  # of half a training

@@ -350,6 +350,7 @@ class _Coordinator:
         values = self.objective.values(job.costs, outcome)
         self.failures = 0
         self.objective.keep(trial, job, outcome)
+        self.files.keep(trial.number, outcome)
         self._end(trial, values)
         self.files.ended(trial.number)
         self._drop_weights()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from optuna import Study
 
 from optnas.errors import UsageError
 from optnas.front import front
-from optnas.job import Job
+from optnas.job import Job, Outcome
 from optnas.task import read_checkpoint, remove_checkpoint
+from optnas.task.weights import write_weights
 
 __all__ = ["Files", "weights_path"]
 
@@ -23,7 +25,8 @@ class Files:
     """Where the files of a study are; None for those that are not kept."""
 
     weights: Path | None = None
-    """A folder for the trained weights of the networks on the front, a file each; those of others are removed."""
+    """A folder for the trained weights of the networks on the front, a file each; those of others are removed. Workers
+    do not write there: on other machines nobody would find them, nor remove them."""
     checkpoints: Path | None = None
     """A folder for the checkpoints of what is in training, a file each; they are removed when it has ended."""
     checkpoint_bytes: int | None = None
@@ -32,11 +35,18 @@ class Files:
     def assign(self, job: Job) -> Job:
         """A job with its files."""
         if self.weights is not None:
-            job = replace(job, weights=str(weights_path(self.weights, job.number)))
+            job = replace(job, send_weights=True)
         if self.checkpoints is not None:
             path = weights_path(self.checkpoints, job.number)
             job = replace(job, checkpoint=str(path), checkpoint_bytes=self.checkpoint_bytes)
         return job
+
+    def keep(self, number: int, outcome: Outcome) -> None:
+        """Write the weights that an outcome brought, here and not where it was trained, which may be far away."""
+        if self.weights is not None and outcome.weights is not None:
+            # A full disk costs no training: weights that are not kept can be trained again.
+            with suppress(OSError):
+                write_weights(weights_path(self.weights, number), outcome.weights)
 
     def sweep(self, running: Callable[[], Iterable[int]]) -> None:
         """Remove the checkpoints of all trials but the running ones.

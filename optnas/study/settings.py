@@ -151,7 +151,8 @@ class Settings:
     """Cores of each trial: so many fewer are trained at a time."""
     checkpoints: str | None = None
     """Folder where trainings leave what they go on from after a crash; by default beside the storage's file, none for
-    no checkpoints. Where several machines train, one that all of them reach. The last one given is kept."""
+    no checkpoints. The last one given is kept. With ray there are none by default: give a folder that all nodes
+    reach."""
     checkpoint_limit: str = "4G"
     """Most bytes of all checkpoints at a time, such as 800M; a training whose share is too small writes none."""
     seed: int = 0
@@ -244,6 +245,8 @@ class Settings:
         """Where the study keeps weights and checkpoints, with room for those of so many trainings at a time."""
         name = self.study_name
         folder = checkpoints_folder(self.storage, name, self.checkpoints)
+        if self.executor == "ray" and self.checkpoints is None:
+            folder = None  # nodes would write it to their own disks, where nobody goes on from it or removes it
         limit = _bytes("checkpoint_limit", self.checkpoint_limit)
         return Files(weights_folder(self.storage, name), folder, limit // max(1, slots))
 

@@ -15,7 +15,16 @@ from torch import nn
 from optnas.errors import UsageError
 from optnas.whole import remove_halves, whole_file
 
-__all__ = ["copy_of", "fill", "read_notes", "remove_leftovers", "save_weights", "tensors_of"]
+__all__ = [
+    "copy_of",
+    "fill",
+    "pack_weights",
+    "read_notes",
+    "remove_leftovers",
+    "save_weights",
+    "tensors_of",
+    "write_weights",
+]
 
 _NOTES = "optnas"
 
@@ -31,11 +40,29 @@ def save_weights(module: nn.Module, path: Path, notes: Mapping[str, Any]) -> Non
     Raises:
         OSError, SafetensorError: If the file cannot be written.
     """
+    write_weights(path, pack_weights(module, notes))
+
+
+def pack_weights(module: nn.Module, notes: Mapping[str, Any]) -> bytes:
+    """What `save_weights` writes.
+
+    Raises:
+        SafetensorError: If it cannot be written so.
+    """
     tensors = {name: copy_of(tensor) for name, tensor in tensors_of(module).items()}
+    return save(tensors, {_NOTES: json.dumps(notes)})
+
+
+def write_weights(path: Path, content: bytes) -> None:
+    """Write what `pack_weights` made; who reads the file meanwhile sees the old one or the new one.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as beside:
         # Not save_file, whose files only their owner may read.
-        beside.write_bytes(save(tensors, {_NOTES: json.dumps(notes)}))
+        beside.write_bytes(content)
 
 
 def remove_leftovers(folder: Path) -> None:

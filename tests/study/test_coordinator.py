@@ -12,6 +12,7 @@ import toy
 from optuna.trial import TrialState
 
 from optnas.cost import parse_constraints
+from optnas.front import front
 from optnas.job import run_job
 from optnas.prune import Pruner
 from optnas.sampler import make_sampler
@@ -427,6 +428,32 @@ def test_checkpoints_lie_there_while_a_network_trains_and_no_longer(tmp_path):
     run(new_study(objective, storage=storage), objective, Leaves(99), 3, files=files)
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     assert given[1] == (f"{running[0]}.safetensors", 10**6)
+
+
+def test_weights_come_home_with_the_outcome_and_are_not_written_where_it_was_trained(tmp_path):
+    folder, objective = tmp_path / "weights", toy.objective()
+
+    class Apart(InProcess):
+        """On another machine, whose disk is not this one's."""
+
+        def submit(self, function, job):
+            assert job.weights is None
+            before = sorted(tmp_path.rglob("*"))
+            future = super().submit(function, job)
+            assert sorted(tmp_path.rglob("*")) == before
+            return future
+
+    study = new_study(objective)
+    run(study, objective, Apart(), 4, files=Files(weights=folder))
+    assert {int(path.stem) for path in folder.iterdir()} == {network.trial for network in front(study)}
+
+
+def test_weights_that_cannot_be_written_cost_no_training(tmp_path):
+    (tmp_path / "weights").touch()
+    objective = toy.objective()
+    study = new_study(objective)
+    run(study, objective, InProcess(), 2, files=Files(weights=tmp_path / "weights"))
+    assert len(front(study)) > 0
 
 
 def test_what_a_checkpoint_could_not_do_is_said_and_kept(monkeypatch):

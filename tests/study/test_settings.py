@@ -120,3 +120,10 @@ def test_a_place_for_checkpoints_that_cannot_be_one(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"checkpoints .*file: expected a folder, got "):
         Settings(checkpoints=str(tmp_path / "file")).make_checkpoints()
+
+
+def test_on_ray_checkpoints_are_left_in_no_place_that_only_one_node_knows(tmp_path):
+    pytest.importorskip("ray")
+    assert Settings(executor="ray").files(1).checkpoints is None
+    assert Settings(executor="ray", checkpoints=str(tmp_path)).files(1).checkpoints.parent == tmp_path
+    assert Settings().files(1).checkpoints is not None
