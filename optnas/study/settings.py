@@ -154,7 +154,8 @@ class Settings:
     no checkpoints. The last one given is kept. With ray there are none by default: give a folder that all nodes
     reach."""
     checkpoint_limit: str = "4G"
-    """Most bytes of all checkpoints at a time, such as 800M; a training whose share is too small writes none."""
+    """Most bytes of all checkpoints at a time, such as 800M, those counted that are being replaced; a training whose
+    share is too small writes none."""
     seed: int = 0
     """Seed of proposals, data split, initial weights and augmentation."""
     study: str | None = None
@@ -248,7 +249,8 @@ class Settings:
         if self.executor == "ray" and self.checkpoints is None:
             folder = None  # nodes would write it to their own disks, where nobody goes on from it or removes it
         limit = _bytes("checkpoint_limit", self.checkpoint_limit)
-        return Files(weights_folder(self.storage, name), folder, limit // max(1, slots))
+        # While a checkpoint takes the place of the one before, both are there.
+        return Files(weights_folder(self.storage, name), folder, limit // (2 * max(1, slots)))
 
     def make_checkpoints(self) -> None:
         """Make the folder that was given for checkpoints, if there is none.

@@ -127,3 +127,7 @@ def test_on_ray_checkpoints_are_left_in_no_place_that_only_one_node_knows(tmp_pa
     assert Settings(executor="ray").files(1).checkpoints is None
     assert Settings(executor="ray", checkpoints=str(tmp_path)).files(1).checkpoints.parent == tmp_path
     assert Settings().files(1).checkpoints is not None
+
+
+def test_the_room_for_checkpoints_is_shared_by_trainings_each_with_an_old_one_and_a_new_one():
+    assert Settings(checkpoint_limit="80M").files(4).checkpoint_bytes == 10_000_000
