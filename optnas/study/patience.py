@@ -36,7 +36,7 @@ def patiently(backend: RDBStorage, ask: Callable[[], _T], say: Say) -> _T:
         OperationalError: If the server does not come back, or as it is raised by Optuna, `StorageInternalError`.
     """
     began: float | None = None
-    pause = _FIRST_PAUSE_S
+    told, pause = False, 0.0
     while True:
         try:
             answer = ask()
@@ -45,19 +45,23 @@ def patiently(backend: RDBStorage, ask: Callable[[], _T], say: Say) -> _T:
             if reason is None or backend.engine.name == "sqlite":
                 raise
             if began is None:
+                # At once and without a word: the server was started anew since the connection was used last.
                 began = time.monotonic()
+                continue
+            if time.monotonic() - began > _PATIENCE_S:
+                raise
+            if not told:
+                told = True
                 say(
                     f"the storage does not answer ({first_line(reason)}): it is asked again for {_PATIENCE_S:g} s; "
                     "what is in training goes on"
                 )
-            elif time.monotonic() - began > _PATIENCE_S:
-                raise
         else:
-            if began is not None:
+            if told:
                 say("the storage answers again")
             return answer
+        pause = min(2 * pause, _LONGEST_PAUSE_S) or _FIRST_PAUSE_S
         time.sleep(pause * random.uniform(0.5, 1))
-        pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 def transact(backend: RDBStorage, work: Callable[[Connection], _T], say: Say) -> _T:

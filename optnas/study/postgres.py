@@ -42,7 +42,7 @@ def engine_settings(storage: str) -> dict[str, Any]:
     }
     connect = {name: value for name, value in wanted.items() if name not in given}
     known = make_url(storage).get_driver_name() in ("psycopg", "psycopg2")  # the others do not know libpq's words
-    return {"pool_pre_ping": True, "connect_args": connect if known else {}}
+    return {"connect_args": connect if known else {}}
 
 
 def tune(engine: Engine) -> None:
@@ -93,14 +93,10 @@ def locked(storage: str, what: str, *, alone: bool) -> Iterator[bool]:
 @contextmanager
 def _connected(storage: str) -> Iterator[Connection]:
     """A connection of its own: locks are a connection's."""
-    engine = create_engine(storage, poolclass=NullPool, isolation_level="AUTOCOMMIT", **_without_ping(storage))
+    engine = create_engine(storage, poolclass=NullPool, isolation_level="AUTOCOMMIT", **engine_settings(storage))
     tune(engine)
     with engine.connect() as connection:
         yield connection
-
-
-def _without_ping(storage: str) -> dict[str, Any]:
-    return {"connect_args": engine_settings(storage)["connect_args"]}
 
 
 def _key(what: str) -> int:

@@ -44,7 +44,12 @@ def test_a_server_is_asked_again_and_a_person_told_once(pauses):
         "the storage does not answer (connection refused): it is asked again for 120 s; what is in training goes on",
         "the storage answers again",
     ]
-    assert len(pauses) == 3
+    assert len(pauses) == 2
+
+
+def test_a_connection_that_was_idle_while_the_server_was_started_anew_is_nothing_to_tell(pauses):
+    assert patiently(SERVER, failing([gone()]), pytest.fail) == 7
+    assert pauses == []
 
 
 def test_patience_ends(pauses):
