@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,20 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Row, Table, bindparam, func, insert, inspect, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    Row,
+    Table,
+    bindparam,
+    func,
+    insert,
+    inspect,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 __all__ = [
@@ -76,18 +90,29 @@ _BEGIN_TRIAL = (
     .values(state=TrialState.RUNNING, datetime_start=bindparam("started"))
 )
 _OWNER_OF = select(_SYSTEM.c.value_json).where(_SYSTEM.c.trial_id == bindparam("id"), _SYSTEM.c.key == OWNER)
-#: Of the trials, then of what belongs to them, in the order of the arguments of `_trial`.
-_READ = [
-    select(table).where(table.c.trial_id.in_(bindparam("ids", expanding=True))).order_by(*order)
-    for table, order in (
-        (_TRIALS, [_TRIALS.c.trial_id]),
-        (_VALUES, [_VALUES.c.objective]),
-        (_PARAMS, [_PARAMS.c.param_id]),
-        (_USER, [_USER.c.trial_user_attribute_id]),
-        (_SYSTEM, [_SYSTEM.c.trial_system_attribute_id]),
-        (_STEPS, [_STEPS.c.step]),
-    )
+#: What belongs to a trial: the table, its columns, and their order; in the order of the arguments of `_trial`.
+_PARTS: list[tuple[Table, Sequence[Column[Any]], Column[Any]]] = [
+    (_VALUES, [_VALUES.c.value, _VALUES.c.value_type], _VALUES.c.objective),
+    (_PARAMS, [_PARAMS.c.param_name, _PARAMS.c.param_value, _PARAMS.c.distribution_json], _PARAMS.c.param_id),
+    (_USER, [_USER.c.key, _USER.c.value_json], _USER.c.trial_user_attribute_id),
+    (_SYSTEM, [_SYSTEM.c.key, _SYSTEM.c.value_json], _SYSTEM.c.trial_system_attribute_id),
+    (_STEPS, [_STEPS.c.step, _STEPS.c.intermediate_value, _STEPS.c.intermediate_value_type], _STEPS.c.step),
 ]
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_READ_TRIALS = select(_TRIALS).where(_TRIALS.c.trial_id.in_(_IDS)).order_by(_TRIALS.c.trial_id)
+_READ_PARTS = [
+    select(table.c.trial_id, *columns).where(table.c.trial_id.in_(_IDS)).order_by(order)
+    for table, columns, order in _PARTS
+]
+#: All of it by one statement, for a server far away.
+_READ_AT_ONCE = _READ_TRIALS.add_columns(
+    *(
+        select(func.json_agg(postgresql.aggregate_order_by(func.json_build_array(*columns), order)))
+        .where(table.c.trial_id == _TRIALS.c.trial_id)
+        .scalar_subquery()
+        for table, columns, order in _PARTS
+    )
+)
 
 
 @dataclass
@@ -156,15 +181,18 @@ def read_trials(connection: Connection, trial_ids: Iterable[int]) -> list[Frozen
     """Trials as they are stored, in the order of their ids; those that are gone are left out."""
     ids, trials = sorted(trial_ids), []
     for start in range(0, len(ids), _MOST_IDS):
-        some = ids[start : start + _MOST_IDS]
-        stored = [connection.execute(statement, {"ids": some}).all() for statement in _READ]
-        parts: list[dict[int, list[Row[Any]]]] = []
-        for rows in stored[1:]:
-            by_trial: dict[int, list[Row[Any]]] = {}
-            for row in rows:
-                by_trial.setdefault(row.trial_id, []).append(row)
+        some = {"ids": ids[start : start + _MOST_IDS]}
+        if connection.dialect.name == "postgresql":
+            found = connection.execute(_READ_AT_ONCE, some)
+            trials += [_trial(row, *(part or () for part in row[-len(_PARTS) :])) for row in found]
+            continue
+        rows, parts = connection.execute(_READ_TRIALS, some).all(), []
+        for statement in _READ_PARTS:
+            by_trial: dict[int, list[Sequence[Any]]] = defaultdict(list)
+            for trial_id, *part in connection.execute(statement, some):
+                by_trial[trial_id].append(part)
             parts.append(by_trial)
-        trials += [_trial(row, *(part.get(row.trial_id, []) for part in parts)) for row in stored[0]]
+        trials += [_trial(row, *(part[row.trial_id] for part in parts)) for row in rows]
     return trials
 
 
@@ -314,27 +342,36 @@ def _distribution(text: str) -> BaseDistribution:
 
 def _trial(
     row: Row[Any],
-    values: list[Row[Any]],
-    params: list[Row[Any]],
-    user_attrs: list[Row[Any]],
-    system_attrs: list[Row[Any]],
-    steps: list[Row[Any]],
+    values: Iterable[Sequence[Any]],
+    params: Iterable[Sequence[Any]],
+    user_attrs: Iterable[Sequence[Any]],
+    system_attrs: Iterable[Sequence[Any]],
+    steps: Iterable[Sequence[Any]],
 ) -> FrozenTrial:
-    to_value = models.TrialValueModel.stored_repr_to_value
-    to_step = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
     times = models.TrialModel(**{_START.key: row.datetime_start, _COMPLETE.key: row.datetime_complete})
-    distributions = {one.param_name: _distribution(one.distribution_json) for one in params}
+    distributions = {name: _distribution(text) for name, _, text in params}
     return FrozenTrial(
         number=row.number,
         state=row.state,
         value=None,
-        values=[to_value(one.value, one.value_type) for one in values] or None,
+        values=[_value(value, kind) for value, kind in values] or None,
         datetime_start=times.datetime_start,
         datetime_complete=times.datetime_complete,
-        params={one.param_name: distributions[one.param_name].to_external_repr(one.param_value) for one in params},
+        params={name: distributions[name].to_external_repr(value) for name, value, _ in params},
         distributions=distributions,
-        user_attrs={one.key: json.loads(one.value_json) for one in user_attrs},
-        system_attrs={one.key: json.loads(one.value_json) for one in system_attrs},
-        intermediate_values={one.step: to_step(one.intermediate_value, one.intermediate_value_type) for one in steps},
+        user_attrs={key: json.loads(text) for key, text in user_attrs},
+        system_attrs={key: json.loads(text) for key, text in system_attrs},
+        intermediate_values={step: _step(value, kind) for step, value, kind in steps},
         trial_id=row.trial_id,
     )
+
+
+def _value(value: float | None, kind: Any) -> float:
+    kinds = models.TrialValueModel.TrialValueType
+    return models.TrialValueModel.stored_repr_to_value(value, kind if isinstance(kind, kinds) else kinds[kind])
+
+
+def _step(value: float | None, kind: Any) -> float:
+    kinds = models.TrialIntermediateValueModel.TrialIntermediateValueType
+    stored = kind if isinstance(kind, kinds) else kinds[kind]
+    return models.TrialIntermediateValueModel.stored_repr_to_intermediate_value(value, stored)
