@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 from optuna import Study
 
 from optnas.study import attribute, checkpoints_folder, storage_file
-from optnas.study.storage import lock_path
+from optnas.study.postgres import is_postgresql
+from optnas.study.storage import is_searched, lock_path
 
 __all__ = [
     "FOLDERS",
@@ -121,8 +122,10 @@ def is_held(lock: Path) -> bool:
 
 
 def searched_now(storage: str, study_name: str) -> bool | None:
-    """Whether a search holds a study; None where that cannot be told: in any storage but a file, or if the lock is
-    somebody else's and not to be read."""
+    """Whether a search holds a study; None where that cannot be told: it can in a file and in a PostgreSQL, unless the
+    lock is somebody else's and not to be read."""
+    if is_postgresql(storage):
+        return is_searched(storage, study_name)
     lock = lock_path(storage, study_name)
     return None if lock is None or (lock.exists() and not os.access(lock, os.R_OK)) else is_held(lock)
 

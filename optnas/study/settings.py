@@ -162,7 +162,8 @@ class Settings:
     """Name of the study; by default that of the data."""
     storage: str = "sqlite:///optnas.db"
     """Where the study is kept: sqlite:///FILE, journal:///FILE where SQLite is not safe (a network's file system), or
-    another address of Optuna."""
+    another address of Optuna. In a PostgreSQL several machines search one study together: give each the same
+    command."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for the first setting that is out of range."""

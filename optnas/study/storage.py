@@ -44,6 +44,7 @@ __all__ = [
     "checkpoints_folder",
     "closed_if_it_fails",
     "coordinate",
+    "is_searched",
     "mend_journal",
     "open_storage",
     "setting_up",
@@ -326,6 +327,12 @@ def setting_up(storage: str, study_name: str, say: Say = lambda text: None) -> I
         return
     with one_at_a_time(storage, f"study {study_name!r} is set up", say):
         yield
+
+
+def is_searched(storage: str, study_name: str) -> bool:
+    """Whether a process holds a study of a PostgreSQL, see `coordinate`."""
+    with locked(storage, _searched(study_name), alone=True) as free:
+        return not free
 
 
 def _searched(study_name: str) -> str:

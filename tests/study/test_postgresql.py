@@ -16,6 +16,7 @@ from sqlalchemy import text
 import optnas
 from optnas.cli import main
 from optnas.errors import UsageError
+from optnas.keeping.beside import searched_now
 from optnas.study import coordinate, open_storage
 from optnas.study.storage import setting_up
 from optnas.study.write_behind import WriteBehindStorage
@@ -79,6 +80,14 @@ def test_several_hold_a_study_together_or_one_alone(database):
         held.enter_context(coordinate(database, "s"))
         with pytest.raises(UsageError, match="another process, which has to be alone: wait"):
             held.enter_context(coordinate(database, "s", alone=False))
+
+
+def test_whether_a_study_is_searched_can_be_told(database):
+    assert searched_now(database, "s") is False
+    with coordinate(database, "s", alone=False):
+        assert searched_now(database, "s") is True
+        assert searched_now(database, "another") is False
+    assert searched_now(database, "s") is False
 
 
 def test_a_study_is_set_up_by_one_after_the_other(database):

@@ -2,6 +2,7 @@
 
 import optuna
 import pytest
+import toy
 from optuna.trial import TrialState
 from torch import nn
 
@@ -42,6 +43,16 @@ def test_the_example_of_the_readme():
 def test_a_function_of_this_file_is_a_space_for_worker_processes_too():
     result = optnas.search(space=small, trials=3, storage="memory", epochs=1, workers=2)
     assert len(result.study.get_trials(states=(TrialState.COMPLETE,))) >= 3
+
+
+def test_where_a_second_search_is_not_noticed_a_person_is_told(monkeypatch):
+    storage = optuna.storages.RDBStorage("sqlite:///a.db")  # stands for a server that is no PostgreSQL
+    monkeypatch.setattr("optnas.study.search.open_storage", lambda address: storage)
+    listener = toy.Listener()
+    optnas.study.search.search(listener, space=small, trials=1, storage="sqlite:///a.db", **QUICK)
+    assert "in this storage a second search of the study is not noticed: see that there is one only" in listener.said
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_a_lambda_is_a_space():
