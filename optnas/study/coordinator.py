@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from optnas.cost import DeviceFailed
 from optnas.credentials import scrubbed
+from optnas.front import GrowingFront
 from optnas.job import Job, Outcome, run_job
 from optnas.objective import ATTRIBUTE, Objective, Refused, Repeat, is_trained
 from optnas.sampler import NothingToPropose, derive_seed
@@ -126,6 +127,10 @@ class _Coordinator:
     last_reason: str = ""
     idle: bool = False
     """Whether the others train as many networks as are left."""
+    front: GrowingFront = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.front = GrowingFront(self.study)
 
     def run(self, trials: float) -> None:
         self._drop_weights()
@@ -360,7 +365,9 @@ class _Coordinator:
         self.watch(Event(kind, trial.number, outcome.reason, epochs=len(outcome.curve)))
 
     def _drop_weights(self) -> None:
-        self.files.drop_weights(self.study, [trial.number for trial, _ in self.pending.values()])
+        """Keep the weights of networks on the front, and of those in training, which may come to it."""
+        members = [network.trial for network in self.front.members()]
+        self.files.drop_weights([*members, *(trial.number for trial, _ in self.pending.values())])
 
     def _fail(self, trial: Trial, reason: str, detail: str = "") -> None:
         with suppress(IndexError):

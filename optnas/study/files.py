@@ -7,10 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from optuna import Study
-
 from optnas.errors import UsageError
-from optnas.front import front
 from optnas.job import Job, Outcome
 from optnas.task import read_checkpoint, remove_checkpoint
 from optnas.task.weights import write_weights
@@ -76,14 +73,13 @@ class Files:
         if self.checkpoints is not None:
             remove_checkpoint(weights_path(self.checkpoints, number))
 
-    def drop_weights(self, study: Study, running: Iterable[int]) -> None:
-        """Remove the weights of networks that are not on the front, or no longer, and not in training."""
+    def drop_weights(self, wanted: Iterable[int]) -> None:
+        """Remove the weights of all trials but these, by their numbers."""
         if self.weights is None or not self.weights.is_dir():
             return
-        numbers = {network.trial for network in front(study)} | set(running)
-        wanted = {weights_path(self.weights, number).name for number in numbers}
+        names = {weights_path(self.weights, number).name for number in wanted}
         for path in self.weights.glob(f"*{_WEIGHTS}"):
-            if path.name not in wanted:
+            if path.name not in names:
                 path.unlink(missing_ok=True)
 
 
