@@ -20,6 +20,7 @@ from optnas.keeping.draft import let_go
 from optnas.keeping.findings import SEVERITIES, Finding
 from optnas.keeping.record import half_studies
 from optnas.keeping.salvage import is_short
+from optnas.keeping.trouble import in_a_sentence
 from optnas.study import coordinate, open_storage, shown_storage, sqlite_path, study_names
 from optnas.study.addresses import journal_path, sqlite_address
 from optnas.study.journal import is_journal, open_journal
@@ -136,7 +137,11 @@ def mend(storage: str, examined: Examined) -> list[str]:
         elif finding.cut:
             said.append(mend_journal(storage))
         elif finding.study is None:
-            said += _removed([lock for lock in finding.remove if _remove_lock(lock, storage)])
+            try:
+                with in_a_sentence("locks"):
+                    said += _removed([lock for lock in finding.remove if _remove_lock(lock, storage)])
+            except UsageError as error:
+                said.append(str(error))
     for name in dict.fromkeys(one.study for one in examined.findings if one.remove or one.delete):
         if name is not None:
             said += _mend_study(storage, name, [one for one in examined.findings if one.study == name])
@@ -158,7 +163,7 @@ def _remove_lock(lock: Path, storage: str) -> bool:
 def _mend_study(storage: str, name: str, findings: Sequence[Finding]) -> list[str]:
     """Mend while no search can begin; what one has changed since it was looked at stays."""
     try:
-        with coordinate(storage, name):
+        with in_a_sentence(f"study {name!r}"), coordinate(storage, name):
             if any(finding.delete for finding in findings):
                 return [_delete(storage, name)]
             needless, said = _needless(storage, name), []

@@ -1,3 +1,4 @@
+import errno
 import os
 import sqlite3
 import subprocess
@@ -9,11 +10,13 @@ import handmade
 import older
 import optuna
 import pytest
+from filelock import FileLock
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from optnas.errors import UsageError
 from optnas.keeping.archive import archive_study
+from optnas.keeping.beside import searched_now
 from optnas.keeping.doctor import examine, examine_studies, mend
 from optnas.keeping.record import read_record
 from optnas.keeping.restore import restore_study
@@ -228,6 +231,28 @@ def test_a_lock_that_is_held_since_it_was_looked_at_stays(littered, tmp_path):
         mend(littered, found)
         with pytest.raises(UsageError, match="is being searched"), coordinate(littered, "s"):
             pass
+
+
+def test_a_lock_that_another_user_left_is_looked_at_by_reading(tmp_path, monkeypatch):
+    where = address(tmp_path / "a.db")
+    open_storage(where).engine.dispose()
+    lock, holding = lock_path(where, "s"), FileLock(lock_path(where, "s"))
+
+    def denied(self, *arguments):
+        raise PermissionError(errno.EACCES, "Permission denied", str(lock))
+
+    holding.acquire()
+    monkeypatch.setattr("optnas.keeping.beside.FileLock.acquire", denied)
+    assert searched_now(where, "s") is True
+    holding.release()
+    lock.touch()
+    assert searched_now(where, "s") is False
+    assert mend(where, examine(where)) == [f"removed {lock.name}"]
+
+    lock.touch()
+    found = examine(where)
+    monkeypatch.setattr("pathlib.Path.unlink", denied)
+    assert mend(where, found) == [f"locks: Permission denied: {lock}"]
 
 
 def test_a_file_that_is_needed_since_it_was_looked_at_stays(littered):
