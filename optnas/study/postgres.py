@@ -46,11 +46,16 @@ def engine_settings(storage: str) -> dict[str, Any]:
 
 
 def tune(engine: Engine) -> None:
-    """Have the server free what a process holds that stopped or was cut off, on each new connection."""
+    """Set what the locks rely on, on each new connection, whatever the server's own settings are.
+
+    Whoever has waited for a row sees what was written meanwhile, and what a process holds that stopped or was cut off
+    is freed.
+    """
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: object) -> None:
         with connection.cursor() as cursor:
+            cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(f"SET idle_in_transaction_session_timeout = '{_TRANSACTION_S}s'")
             cursor.execute(f"SET tcp_keepalives_idle = {_SILENT_S}")
             cursor.execute("SET tcp_keepalives_interval = 10")
@@ -96,7 +101,10 @@ def _connected(storage: str) -> Iterator[Connection]:
     engine = create_engine(storage, poolclass=NullPool, isolation_level="AUTOCOMMIT", **engine_settings(storage))
     tune(engine)
     with engine.connect() as connection:
-        yield connection
+        try:
+            yield connection
+        finally:
+            connection.invalidate()  # nothing is asked of it any more: the server may be gone
 
 
 def _key(what: str) -> int:

@@ -100,7 +100,7 @@ class Shared(Holding):
                 if own_trial(connection, left[0]._trial_id, self._name):
                     made, begun = None, True
                     return left[0]._trial_id
-                # It ended this very moment, so whoever ran it was only slow; it counts.
+                # It ended this very moment, since whoever ran it was only slow: count again.
             for trial in self._unfinished(TrialState.WAITING):
                 if begin_waiting(connection, trial._trial_id):
                     own_trial(connection, trial._trial_id, self._name)

@@ -179,6 +179,7 @@ def test_a_server_that_does_not_come_back_ends_a_search_with_a_sentence(
         assert "optnas: the storage failed (" in said.splitlines()[-1]
         assert "the same command goes on" in said.splitlines()[-1]
         assert PASSWORD not in said
+        assert "Traceback" not in said
     finally:
         postgresql.start()
     monkeypatch.setattr(Watch, "__call__", says)
