@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from optnas.errors import UsageError, first_line
@@ -25,6 +27,8 @@ _LOOK_SECONDS = 0.25
 _LAG_SECONDS = 3.0
 _LEAST_STORE_BYTES = 100 * 10**6
 _PATIENCE_SECONDS = 10
+#: The address of a socket has room for 107 characters, and Ray and the folder's name take 84 of them.
+_LONGEST_PLACE = 23
 
 
 def import_ray() -> Any:
@@ -40,11 +44,13 @@ def import_ray() -> Any:
     return ray
 
 
-def connect(cpus: int, bytes_to_share: int) -> bool:
-    """Join the cluster at `RAY_ADDRESS`, or start one on this machine; False if this process is in one already.
+def connect(cpus: int, bytes_to_share: int) -> ExitStack:
+    """Join the cluster at `RAY_ADDRESS`, or start one on this machine, until what comes back is closed.
 
-    One that is started here listens on the loopback interface alone, has no dashboard, reports nothing to anyone,
-    and ends with this process.
+    If this process is in one already, that is used, and left alone in the end. One that is started here listens on
+    the loopback interface alone, has no dashboard, reports nothing to anyone, and ends with this process; its logs
+    lie in a folder of their own, `optnas-ray-*` where temporary files go, and go with it. Where this process is killed,
+    that folder stays, and helpers of Ray's may take half a minute to notice.
 
     Args:
         cpus: How many cores a cluster that is started here has to give away.
@@ -55,22 +61,28 @@ def connect(cpus: int, bytes_to_share: int) -> bool:
     """
     ray = import_ray()
     if ray.is_initialized():
-        return False
+        return ExitStack()
     address = os.environ.get(_ADDRESS)
     _check_answers(address)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        with _undisturbed():
+        with ExitStack() as undo, _undisturbed():
             if address:
+                undo.callback(ray.shutdown)
                 ray.init(address=address, **quiet)
             else:
                 store = max(_LEAST_STORE_BYTES, 2 * bytes_to_share)
+                folder = undo.enter_context(_own_folder())
+                undo.callback(ray.shutdown)
                 with _on_loopback():
-                    ray.init("local", num_cpus=cpus, include_dashboard=False, object_store_memory=store, **quiet)
+                    ray.init(
+                        "local", num_cpus=cpus, include_dashboard=False, object_store_memory=store, _temp_dir=folder,
+                        **quiet,
+                    )  # fmt: skip
+            return undo.pop_all()
     except Exception as error:
         what = f"expected a Ray cluster at {_ADDRESS} {address!r}" if address else "Ray cannot be started here"
         raise UsageError(f"executor ray: {what}: {first_line(error)}") from error
-    return True
 
 
 def trials_in(nodes: Sequence[Mapping[str, float]], cpus: float, gpus: float) -> int:
@@ -221,6 +233,19 @@ def _undisturbed() -> Iterator[None]:
         for number, handler in kept.items():
             if handler is not None:  # one that is not Python's own cannot be given back
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _own_folder() -> Iterator[str]:
+    """For the sockets and the logs of a cluster that is started here; else Ray leaves them in its own for good."""
+    place = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(place) > _LONGEST_PLACE and os.path.isdir("/tmp"):
+        place = "/tmp"
+    folder = tempfile.mkdtemp(prefix="optnas-ray-", dir=place)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

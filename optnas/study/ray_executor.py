@@ -61,7 +61,7 @@ class RayExecutor(Executor):
         size = sum(getattr(one, part).nbytes for one in images.values() for part in _PARTS)
         # Cores that a person asks for by the number of workers are given, whether the machine has them or not.
         cpus = cores() if most is None else max(1, round(most * cpus_per_trial))
-        self._connected = connect(cpus, size)
+        self._connection = connect(cpus, size)
         self._most, self._limits, self._closed = most, limits, False
         self._lock = threading.Lock()
         self._tasks: set[Any] = set()
@@ -91,19 +91,17 @@ class RayExecutor(Executor):
         return future
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            for task in self._tasks:
+        with self._connection:  # which ends the jobs too, where Ctrl-C comes in between
+            with self._lock:
+                self._closed = True
+                for task in self._tasks:
+                    with suppress(Exception):
+                        self._ray.cancel(task, force=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            wait(list(self._futures), timeout=_PATIENCE_SECONDS)
+            for guard in self._guards.values():
                 with suppress(Exception):
-                    self._ray.cancel(task, force=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        wait(list(self._futures), timeout=_PATIENCE_SECONDS)
-        for guard in self._guards.values():
-            with suppress(Exception):
-                self._ray.kill(guard)
-        if self._connected:
-            self._connected = False
-            self._ray.shutdown()
+                    self._ray.kill(guard)
 
     def _deliver(self, function: Callable[[Any], Any], job: Any) -> Any:
         return delivered(self._send, function, job)

@@ -5,8 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -175,12 +177,19 @@ def test_a_search_on_ray_trains_what_one_in_this_process_trains(tmp_path):
     assert by_params[0] == by_params[1]
 
 
+@pytest.fixture
+def temporary():
+    """A folder for temporary files, with a name that is short enough for sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @needs_proc
-def test_ctrl_c_ends_a_search_and_its_cluster_promptly(tmp_path):
+def test_ctrl_c_ends_a_search_and_its_cluster_promptly(tmp_path, temporary):
     search = subprocess.Popen(
         digits(2, tmp_path, "--trials", "100", "--epochs", "4000"),
-        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        cwd=tmp_path, env=environment() | {"RAY_TMPDIR": str(temporary)}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     with search:
         deadline = time.monotonic() + 120
@@ -190,6 +199,7 @@ def test_ctrl_c_ends_a_search_and_its_cluster_promptly(tmp_path):
             family = psutil.Process(search.pid).children(recursive=True)
             workers = [one for one in family if "ray::_run" in " ".join(one.cmdline())]
         assert len(workers) == 2
+        assert [path.name[:11] for path in temporary.iterdir()] == ["optnas-ray-"]
         os.killpg(search.pid, signal.SIGINT)  # as a terminal does
         began = time.monotonic()
         _, said = search.communicate(timeout=60)
@@ -197,6 +207,7 @@ def test_ctrl_c_ends_a_search_and_its_cluster_promptly(tmp_path):
     assert search.returncode == 130
     assert said.splitlines()[-1] == "optnas: stopped; the same command goes on"
     assert all(ended(one.pid) for one in family)
+    assert list(temporary.iterdir()) == []
 
 
 def test_an_address_where_no_cluster_answers_is_told(tmp_path):
@@ -206,6 +217,18 @@ def test_an_address_where_no_cluster_answers_is_told(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "optnas: executor ray: expected a Ray cluster at RAY_ADDRESS '127.0.0.1:1'" in done.stderr
+
+
+def test_a_second_ctrl_c_while_it_closes_leaves_the_cluster_all_the_same(local, monkeypatch):
+    def interrupted(futures, timeout):
+        raise KeyboardInterrupt
+
+    guest, left = RayExecutor(), []
+    guest._connection.callback(left.append, True)  # what an executor with a cluster of its own has there
+    monkeypatch.setattr("optnas.study.ray_executor.wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        guest.close()
+    assert left == [True]
 
 
 def test_sigterm_stays_the_search_s(local):
