@@ -14,8 +14,9 @@ from rich.console import Console
 
 from optnas.cli.command import STORAGE, add_command
 from optnas.errors import UsageError
-from optnas.keeping.doctor import CHECKED, Examined, examine, mend
+from optnas.keeping.doctor import CHECKED, Examined, examine
 from optnas.keeping.findings import SEVERITIES, Finding
+from optnas.keeping.mend import mend
 from optnas.keeping.merge import as_address
 from optnas.keeping.rescue import Rescued, rescue
 from optnas.printable import printable, shell_word

@@ -1,4 +1,4 @@
-"""What is wrong with a storage: looked at without touching it, and mended where that loses nothing."""
+"""What is wrong with a storage: looked at without touching it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 
 from optnas.errors import UsageError
-from optnas.keeping.beside import locks_of, remove_free, searched_now
+from optnas.keeping.beside import searched_now
 from optnas.keeping.check_files import check_beside, check_files
 from optnas.keeping.check_journal import check_journal, check_journal_kind
 from optnas.keeping.check_trials import check_study, check_trials
@@ -20,15 +20,13 @@ from optnas.keeping.draft import let_go
 from optnas.keeping.findings import SEVERITIES, Finding
 from optnas.keeping.record import half_studies
 from optnas.keeping.salvage import is_short
-from optnas.keeping.trouble import in_a_sentence
-from optnas.study import coordinate, open_storage, shown_storage, sqlite_path, study_names
+from optnas.study import open_storage, shown_storage, sqlite_path, study_names
 from optnas.study.addresses import journal_path, sqlite_address
 from optnas.study.journal import is_journal, open_journal
 from optnas.study.schema import tables_of
 from optnas.study.snapshot import snapshot
-from optnas.study.storage import mend_journal, upgrade_tables
 
-__all__ = ["CHECKED", "Examined", "examine", "examine_studies", "mend"]
+__all__ = ["CHECKED", "Examined", "check_kind", "copy_opened", "examine", "examine_studies"]
 
 #: Complaints of SQLite that are shown.
 _SHOWN = 3
@@ -80,7 +78,7 @@ def examine(storage: str, study: str | None = None) -> Examined:
     with snapshot(path) as copied:
         damage = _damage(copied, path)
         try:
-            with _copy_opened(copied) as (opened, of_tables):
+            with copy_opened(copied) as (opened, of_tables):
                 found = examine_studies(opened, storage, study) if opened is not None else None
         except Exception as error:
             if not damage or isinstance(error, UsageError):
@@ -121,77 +119,6 @@ def examine_studies(opened: BaseStorage, storage: str, study: str | None = None)
     return Examined(shown_storage(storage), tuple(chosen), trials, _sorted(findings))
 
 
-def mend(storage: str, examined: Examined) -> list[str]:
-    """Do what the findings say that mending does; returns a sentence for each thing that was done or left.
-
-    A study that is being searched is left alone.
-
-    Args:
-        storage: The address.
-        examined: What `examine` found in it.
-    """
-    said = []
-    for finding in examined.findings:
-        if finding.upgrade:
-            said.append(upgrade_tables(storage))
-        elif finding.cut:
-            said.append(mend_journal(storage))
-        elif finding.study is None:
-            try:
-                with in_a_sentence("locks"):
-                    said += _removed([lock for lock in finding.remove if _remove_lock(lock, storage)])
-            except UsageError as error:
-                said.append(str(error))
-    for name in dict.fromkeys(one.study for one in examined.findings if one.remove or one.delete):
-        if name is not None:
-            said += _mend_study(storage, name, [one for one in examined.findings if one.study == name])
-    return said
-
-
-def _remove_lock(lock: Path, storage: str) -> bool:
-    """Remove the file of a lock if it is still free: somebody may hold it since it was looked at."""
-    journal = journal_path(storage)
-    if journal is None or lock in locks_of(storage):
-        return remove_free(lock)
-    # A journal's own lock is held by being there; one of a writer that lives is young.
-    left = lock in {path for finding in check_journal(journal, storage)[0] for path in finding.remove}
-    if left:
-        lock.unlink(missing_ok=True)
-    return left
-
-
-def _mend_study(storage: str, name: str, findings: Sequence[Finding]) -> list[str]:
-    """Mend while no search can begin; what one has changed since it was looked at stays."""
-    try:
-        with in_a_sentence(f"study {name!r}"), coordinate(storage, name):
-            if any(finding.delete for finding in findings):
-                return [_delete(storage, name)]
-            needless, said = _needless(storage, name), []
-            for finding in findings:
-                paths = [path for path in finding.remove if path in needless]
-                for path in paths:
-                    path.unlink(missing_ok=True)
-                said += _removed(paths)
-            return said
-    except UsageError as error:
-        return [str(error)]
-
-
-def _needless(storage: str, name: str) -> set[Path]:
-    """The files of a study, which is held, that nobody needs now."""
-    journal, path = journal_path(storage), sqlite_path(storage)
-
-    def found(opened: BaseStorage) -> set[Path]:
-        study = optuna.load_study(study_name=name, storage=opened)
-        return {path for finding in check_files(study, storage, searched=False) for path in finding.remove}
-
-    if journal is not None:
-        return found(open_journal(journal))
-    assert path is not None  # beside others lie no files
-    with snapshot(path) as copied, _copy_opened(copied) as (opened, _):
-        return set() if opened is None or name not in study_names(opened) else found(opened)
-
-
 def check_kind(path: Path) -> None:
     """Refuse a file that Optuna cannot have made.
 
@@ -212,6 +139,24 @@ def check_kind(path: Path) -> None:
         if is_journal(path):
             which = f"a journal, whose address is journal:///{path}"
         raise UsageError(f"storage {path}: expected a SQLite database of Optuna, got {which}")
+
+
+@contextmanager
+def copy_opened(copied: Path) -> Iterator[tuple[BaseStorage | None, list[Finding]]]:
+    """The storage in a copy, with what its tables say; None if they are not those of the installed Optuna."""
+    opened = RDBStorage(sqlite_address(copied), skip_compatibility_check=True)
+    try:
+        tables = tables_of(opened)
+        if tables.age == "same":
+            yield opened, []
+        elif tables.age == "older":
+            advice = "nothing can be read until they are upgraded, which the next search does too"
+            yield None, [Finding("next search", str(tables), advice, upgrade=True)]
+        else:
+            advice = "install that Optuna; nothing in the file is wrong"
+            yield None, [Finding("lost", str(tables), advice)]
+    finally:
+        let_go(opened)
 
 
 def _examine_journal(path: Path, storage: str, study: str | None) -> Examined:
@@ -244,41 +189,11 @@ def _damage(copied: Path, path: Path) -> list[Finding]:
     return [Finding("lost", f"the file {path.name} is damaged: {'; '.join(lines[:_SHOWN])}{more}", advice)]
 
 
-@contextmanager
-def _copy_opened(copied: Path) -> Iterator[tuple[BaseStorage | None, list[Finding]]]:
-    """The storage in a copy, with what its tables say; None if they are not those of the installed Optuna."""
-    opened = RDBStorage(sqlite_address(copied), skip_compatibility_check=True)
-    try:
-        tables = tables_of(opened)
-        if tables.age == "same":
-            yield opened, []
-        elif tables.age == "older":
-            advice = "nothing can be read until they are upgraded, which the next search does too"
-            yield None, [Finding("next search", str(tables), advice, upgrade=True)]
-        else:
-            advice = "install that Optuna; nothing in the file is wrong"
-            yield None, [Finding("lost", str(tables), advice)]
-    finally:
-        let_go(opened)
-
-
 def _half(name: str, held: bool | None) -> Finding:
     if held:
         return Finding("worth knowing", "is being restored from an archive", study=name)
     what = "was left half by a restore that was killed"
     return Finding("lost", what, "restore it once more, and the half makes room", name, delete=True)
-
-
-def _delete(storage: str, name: str) -> str:
-    opened = open_storage(storage)
-    if name not in half_studies(opened):
-        return f"study {name!r} is whole by now, and stays"
-    optuna.delete_study(study_name=name, storage=opened)
-    return f"deleted the half of study {name!r}"
-
-
-def _removed(paths: Sequence[Path]) -> list[str]:
-    return [f"removed {', '.join(path.name for path in paths)}"] if paths else []
 
 
 def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:

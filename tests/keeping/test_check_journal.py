@@ -11,7 +11,8 @@ from optnas.cli import main
 from optnas.errors import UsageError
 from optnas.front import front
 from optnas.keeping.archive import archive_study
-from optnas.keeping.doctor import examine, mend
+from optnas.keeping.doctor import examine
+from optnas.keeping.mend import mend
 from optnas.keeping.merge import merge
 from optnas.keeping.overview import overview, storage_bytes
 from optnas.keeping.restore import restore_study

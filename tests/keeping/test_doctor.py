@@ -17,7 +17,8 @@ from optuna.trial import TrialState
 from optnas.errors import UsageError
 from optnas.keeping.archive import archive_study
 from optnas.keeping.beside import searched_now
-from optnas.keeping.doctor import examine, examine_studies, mend
+from optnas.keeping.doctor import examine, examine_studies
+from optnas.keeping.mend import mend
 from optnas.keeping.record import read_record
 from optnas.keeping.restore import restore_study
 from optnas.study import coordinate, open_storage, versions, weights_folder
