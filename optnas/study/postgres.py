@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from optnas.study.patience import Say
 
-__all__ = ["engine_settings", "is_postgresql", "locked", "one_at_a_time", "tune"]
+__all__ = ["engine_settings", "is_postgresql", "lock_key", "locked", "one_at_a_time", "tune"]
 
 _LOOK_S = 0.2
 #: A server that cannot be reached is given up after so long, a connection on which nothing comes back too. By
@@ -73,7 +73,7 @@ def one_at_a_time(storage: str, what: str, say: Say = lambda text: None) -> Iter
         say: Told if it has to wait.
     """
     with _connected(storage) as connection:
-        key = _key(what)
+        key = lock_key(what)
         told = False
         while not connection.scalar(select(func.pg_try_advisory_lock(key))):
             if not told:
@@ -92,7 +92,7 @@ def locked(storage: str, what: str, *, alone: bool) -> Iterator[bool]:
     """
     with _connected(storage) as connection:
         ask = func.pg_try_advisory_lock if alone else func.pg_try_advisory_lock_shared
-        yield bool(connection.scalar(select(ask(_key(what)))))
+        yield bool(connection.scalar(select(ask(lock_key(what)))))
 
 
 @contextmanager
@@ -107,6 +107,6 @@ def _connected(storage: str) -> Iterator[Connection]:
             connection.invalidate()  # nothing is asked of it any more: the server may be gone
 
 
-def _key(what: str) -> int:
+def lock_key(what: str) -> int:
     """Advisory locks are known by numbers of 64 bits, in each database."""
     return int.from_bytes(hashlib.blake2b(f"optnas {what}".encode(), digest_size=8).digest(), "big", signed=True)

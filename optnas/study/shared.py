@@ -11,11 +11,12 @@ from datetime import timedelta
 from optuna import Study, Trial
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from optnas.objective import ATTRIBUTE, Objective
 from optnas.study.holding import Holding
+from optnas.study.postgres import lock_key
 from optnas.study.rows import OWNER, begin_waiting, hold_study, new_trial, own_trial, owner_of
 from optnas.study.write_behind import WriteBehindStorage
 
@@ -129,8 +130,10 @@ class Shared(Holding):
 
         def first(connection: Connection) -> None:
             # Two that find the same network at the same moment: the second one sees what the first one has written.
+            # Those that find others are not kept waiting, as they would be by the row of the study.
             nonlocal elder
-            hold_study(connection, self._study_id)
+            key = lock_key(f"network {network} of study {self._study_id}")
+            connection.execute(select(func.pg_advisory_xact_lock(key)))
             self._storage.look(self._study_id, connection)
             elder = self._elder(trial.number, network)
             if trial.user_attrs.get(_WAITS_FOR) != elder:
