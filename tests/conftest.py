@@ -1,4 +1,5 @@
 import os
+import signal
 
 import optuna
 import pytest
@@ -20,3 +21,15 @@ def _few_looks():
         patch.setattr("optnas.study.first_look._PROBES", 10)
         patch.setattr("optnas.study.supernet_training._LOOKS", 12)
         yield
+
+
+@pytest.fixture
+def usual_signals():
+    """Signals as a terminal gives them: whoever runs tests in the background, or under nohup, has some ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -316,6 +316,7 @@ def test_a_closed_terminal_and_ctrl_c_again_and_again_stop_a_search_as_one_ctrl_
     assert [trial.user_attrs["optnas:starts"] for trial in running] == [0, 0]
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_search_leaves_signals_as_they_were_and_a_closed_terminal_to_nohup(monkeypatch):
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = list(map(signal.getsignal, numbers))

@@ -297,6 +297,7 @@ def test_workers_end_with_their_coordinator(tmp_path):
 
 
 @needs_proc
+@pytest.mark.usefixtures("usual_signals")
 def test_a_second_ctrl_c_while_it_closes_leaves_no_worker_at_work(tmp_path, monkeypatch):
     paths, kill, interrupts = [tmp_path / "0", tmp_path / "1"], Worker.kill, [signal.SIGINT]
 

@@ -47,7 +47,8 @@ def test_a_function_of_this_file_is_a_space_for_worker_processes_too():
 
 def test_where_a_second_search_is_not_noticed_a_person_is_told(monkeypatch):
     storage = optuna.storages.RDBStorage("sqlite:///a.db")  # stands for a server that is no PostgreSQL
-    monkeypatch.setattr("optnas.study.search.open_storage", lambda address: storage)
+    monkeypatch.setattr("optnas.study.search.open_storage", lambda address, **settings: storage)
+    monkeypatch.setattr("optnas.study.search.storage_file", lambda address: None)
     listener = toy.Listener()
     optnas.study.search.search(listener, space=small, trials=1, storage="sqlite:///a.db", **QUICK)
     assert "in this storage a second search of the study is not noticed: see that there is one only" in listener.said
