@@ -17,6 +17,7 @@ __all__ = ["Salvaged", "is_short", "opened_damaged", "salvage"]
 _STRIDE = 16
 #: Rows of a page of 4096 bytes at most: of how many a table may consist whose last row cannot be found.
 _ROWS_OF_A_PAGE = 512
+_MAGIC = b"SQLite format 3\0"
 _HEADER, _PAGE_SIZE, _PAGES = 100, slice(16, 18), slice(28, 32)
 
 
@@ -33,9 +34,7 @@ class Salvaged:
 def is_short(path: Path) -> bool:
     """Whether the end of a SQLite file is missing, by what its beginning says."""
     with path.open("rb") as file:
-        header = file.read(_HEADER)
-    size, pages = _page_size(header), int.from_bytes(header[_PAGES], "big")
-    return path.stat().st_size < size * pages
+        return path.stat().st_size < _size_wanted(file.read(_HEADER))
 
 
 @contextmanager
@@ -81,8 +80,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 def _fill_up(path: Path) -> None:
     with path.open("r+b") as file:
         header = file.read(_HEADER)
-        size, there = _page_size(header), path.stat().st_size
-        wanted = size * int.from_bytes(header[_PAGES], "big")
+        size, there, wanted = _page_size(header), path.stat().st_size, _size_wanted(header)
         if there < wanted < 1 << 40:
             file.truncate(there - there % size)  # half a page would be read as a whole one
             file.truncate(wanted)  # SQLite opens no file that is too short
@@ -177,6 +175,14 @@ def _last(connection: sqlite3.Connection, table: str) -> int | None:
 def _guess(connection: sqlite3.Connection, place: int) -> int:
     pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
     return place + pages * _ROWS_OF_A_PAGE
+
+
+def _size_wanted(header: bytes) -> int:
+    """How many bytes a file has by what its beginning says; 0 if that is lost, and anything may stand there."""
+    size = _page_size(header)
+    if header[: len(_MAGIC)] != _MAGIC or size < 512 or size & (size - 1):
+        return 0
+    return size * int.from_bytes(header[_PAGES], "big")
 
 
 def _page_size(header: bytes) -> int:
