@@ -1,5 +1,5 @@
 import json
-import os
+import random
 import sqlite3
 import stat
 import warnings
@@ -392,7 +392,7 @@ def test_damage_is_found(rewritten, tmp_path):
     refused(rewritten(damage), "study.json is damaged", tmp_path)
     content = bytearray((tmp_path / "good.zip").read_bytes())
     start = content.index(b"trials.jsonl") + 60
-    content[start : start + 8] = os.urandom(8)
+    content[start : start + 8] = random.Random(0).randbytes(8)
     (tmp_path / "torn.zip").write_bytes(content)
     refused(tmp_path / "torn.zip", "damaged", tmp_path)
 

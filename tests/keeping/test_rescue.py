@@ -267,7 +267,7 @@ def test_weights_come_along(file, tmp_path):
 def test_what_cannot_be_rescued(file, tmp_path):
     with pytest.raises(UsageError, match="expected a file that does not exist"):
         rescue(file, file)
-    (tmp_path / "noise.db").write_bytes(b"SQLite format 3\0" + os.urandom(100_000))
+    (tmp_path / "noise.db").write_bytes(b"SQLite format 3\0" + random.Random(0).randbytes(100_000))
     with pytest.raises(UsageError, match=r"the list of tables in noise\.db is lost|nothing of its studies"):
         rescue(tmp_path / "noise.db", tmp_path / "new.db")
     for length in (20, 10_000, 300_000):
