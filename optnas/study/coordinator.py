@@ -31,7 +31,7 @@ from optnas.study.holding import Holding, Sole
 from optnas.study.write_behind import WriteBehindStorage
 from optnas.task import TrainingDiverged
 
-__all__ = ["MOST_STARTS", "Event", "SearchStopped", "is_trained", "run"]
+__all__ = ["DROPPED", "MOST_STARTS", "Event", "SearchStopped", "is_trained", "run"]
 
 #: A search ends when so many proposals in a row brought no network to train.
 _MOST_REFUSALS = 1000
@@ -43,6 +43,10 @@ _MOST_FAILURES = 8
 MOST_STARTS = 10
 #: What others have done is looked for so often while there is nothing else to do.
 _LOOK_S = 0.5
+
+
+DROPPED = "it was ended or taken over by somebody else; what is found of it here is dropped"
+"""What the event `lost` says of its trial."""
 
 
 class SearchStopped(RuntimeError):
@@ -147,15 +151,19 @@ class _Coordinator:
                     self._propose(trial)
                 self._collect(block=False)
             if not self.pending and self.holding.trained() >= trials:
-                self._end_repeats()
+                self._wind_up()
                 return
             self._collect(block=True)
 
     def forgive(self) -> None:
         """What a person stopped is not to blame for it: the start does not count."""
-        for trial in (*(trial for trial, _ in self.pending.values()), *filter(None, [self.starting])):
-            with suppress(UpdateFinishedTrialError):
-                self._forgive(trial)
+        if isinstance(self.study._storage, WriteBehindStorage):
+            self.study._storage.hurry()
+        # A server that does not answer now keeps nobody from stopping: the start counts then.
+        with suppress(SQLAlchemyError, StorageInternalError):
+            for trial in (*(trial for trial, _ in self.pending.values()), *filter(None, [self.starting])):
+                with suppress(UpdateFinishedTrialError):
+                    self._forgive(trial)
 
     def _forgive(self, trial: Trial) -> None:
         trial.set_user_attr(ATTRIBUTE + "starts", trial.user_attrs.get(ATTRIBUTE + "starts", 1) - 1)
@@ -178,9 +186,9 @@ class _Coordinator:
             return self.orphans.pop(0)
         while trial := self.holding.next(trials):
             self.idle = False
-            if trial.number not in self.holding.interrupted or self._starts(trial) < MOST_STARTS:
-                return trial
             with self._unless_lost(trial):
+                if trial.number not in self.holding.interrupted or self._starts(trial) < MOST_STARTS:
+                    return trial
                 self._fail(trial, f"interrupted {MOST_STARTS} times")
         running = self._running()
         if running and not self.idle and not self.pending:
@@ -205,8 +213,7 @@ class _Coordinator:
         except UpdateFinishedTrialError:
             self.starting = None
             self.holding.drop(trial)
-            reason = "it was ended or taken over by somebody else; what is found of it here is dropped"
-            self.watch(Event("lost", trial.number, reason))
+            self.watch(Event("lost", trial.number, DROPPED))
 
     def _propose(self, trial: Trial) -> None:
         try:
@@ -291,9 +298,11 @@ class _Coordinator:
             time.sleep(_LOOK_S)
         done, _ = wait(self.pending, timeout=_LOOK_S if block else 0, return_when=FIRST_COMPLETED)
         for future in done:
-            trial, job = self.pending.pop(future)
+            trial, job = self.pending[future]
             with self._unless_lost(trial):
                 self._take_in(trial, job, future)
+            # Only now: what is stored when Ctrl-C comes is not to blame either.
+            del self.pending[future]
         self._settle()
 
     def _take_in(self, trial: Trial, job: Job, future: Future[Any]) -> None:
@@ -320,13 +329,20 @@ class _Coordinator:
             for twin in twins:
                 self._end_repeat(twin, elder)
 
-    def _end_repeats(self) -> None:
-        """End the interrupted trials whose network was trained meanwhile, which need no training."""
-        for trial in self.holding.left():
+    def _wind_up(self) -> None:
+        """Let nothing run on that needs no training any more: trials whose network was trained, or waited in vain.
+
+        Interrupted ones that do need it stay, for a search that goes on.
+        """
+        self._settle()
+        for trial in [*self.holding.left(), *self.orphans]:
             network = trial.user_attrs.get(ATTRIBUTE + "fingerprint")
             elder = None if network is None else self.objective.twin(self.study, network, trial.number)
             if elder is not None:
                 self._end_repeat(trial, elder)
+            elif trial in self.orphans:
+                with self._unless_lost(trial):
+                    self._fail(trial, "its network failed in another trial, and as many as were wanted are trained")
 
     def _end_repeat(self, trial: Trial, elder: FrozenTrial) -> None:
         with self._unless_lost(trial):

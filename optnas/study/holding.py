@@ -51,17 +51,24 @@ class Holding(ABC):
     def trained(self) -> int:
         """How many networks of the study are trained, by whom ever."""
         trials = self.study.get_trials(deepcopy=False)
-        while self._all_ended < len(trials) and trials[self._all_ended].state.is_finished():
+        # Where somebody else has just made a trial, its number is not among them yet.
+        while (
+            self._all_ended < len(trials)
+            and trials[self._all_ended].number == self._all_ended
+            and trials[self._all_ended].state.is_finished()
+        ):
             self._trained += is_trained(trials[self._all_ended])
             self._all_ended += 1
         return self._trained + sum(map(is_trained, trials[self._all_ended :]))
 
     def left(self) -> list[Trial]:
-        """Interrupted trials that were not asked for, since as many networks are trained as were wanted."""
+        """Interrupted trials that nobody asked for, since as many networks are trained as were wanted."""
         return []
 
-    def drop(self, trial: Trial) -> None:  # noqa: B027
-        """Forget a trial that is not this coordinator's any more."""
+    def drop(self, trial: Trial) -> None:
+        """Forget what was to be written into a trial that is not this coordinator's any more."""
+        if isinstance(trial.storage, WriteBehindStorage):
+            trial.storage.disown(trial._trial_id)
 
     def close(self) -> None:  # noqa: B027
         """Let others have what is left running."""

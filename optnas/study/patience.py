@@ -13,17 +13,17 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from optnas.errors import first_line
 
-__all__ = ["Say", "patiently", "transact"]
+__all__ = ["PATIENCE_S", "Say", "patiently", "transact"]
 
 _T = TypeVar("_T")
 Say = Callable[[str], None]
 
 #: So long a server is asked again, with twice the pause each time up to the longest.
-_PATIENCE_S = 120.0
+PATIENCE_S = 120.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
 
-def patiently(backend: RDBStorage, ask: Callable[[], _T], say: Say) -> _T:
+def patiently(backend: RDBStorage, ask: Callable[[], _T], say: Say, patience_s: float = PATIENCE_S) -> _T:
     """What `ask` returns, asked again where the connection to a server was lost; what it did may have been done then.
 
     Args:
@@ -31,6 +31,7 @@ def patiently(backend: RDBStorage, ask: Callable[[], _T], say: Say) -> _T:
             by waiting.
         ask: Called until it does not fail.
         say: Told once when the server does not answer, and when it does again.
+        patience_s: For so long.
 
     Raises:
         OperationalError: If the server does not come back, or as it is raised by Optuna, `StorageInternalError`.
@@ -48,12 +49,12 @@ def patiently(backend: RDBStorage, ask: Callable[[], _T], say: Say) -> _T:
                 # At once and without a word: the server was started anew since the connection was used last.
                 began = time.monotonic()
                 continue
-            if time.monotonic() - began > _PATIENCE_S:
+            if time.monotonic() - began >= patience_s:
                 raise
             if not told:
                 told = True
                 say(
-                    f"the storage does not answer ({first_line(reason)}): it is asked again for {_PATIENCE_S:g} s; "
+                    f"the storage does not answer ({first_line(reason)}): it is asked again for {patience_s:g} s; "
                     "what is in training goes on"
                 )
         else:
@@ -64,7 +65,7 @@ def patiently(backend: RDBStorage, ask: Callable[[], _T], say: Say) -> _T:
         time.sleep(pause * random.uniform(0.5, 1))
 
 
-def transact(backend: RDBStorage, work: Callable[[Connection], _T], say: Say) -> _T:
+def transact(backend: RDBStorage, work: Callable[[Connection], _T], say: Say, patience_s: float = PATIENCE_S) -> _T:
     """What `work` returns, in a transaction of its own; begun again where a server's connection was lost.
 
     A connection that is lost while it commits leaves open whether it has: `work` has to bear being done twice.
@@ -77,7 +78,7 @@ def transact(backend: RDBStorage, work: Callable[[Connection], _T], say: Say) ->
         with backend.engine.begin() as connection:
             return work(connection)
 
-    return patiently(backend, once, say)
+    return patiently(backend, once, say, patience_s)
 
 
 def _lost(error: BaseException | None) -> BaseException | None:

@@ -142,8 +142,25 @@ class Shared(Holding):
         self._storage.flush(trial._trial_id, first)
         return elder
 
+    def left(self) -> list[Trial]:
+        def work(connection: Connection) -> list[int]:
+            hold_study(connection, self._study_id)
+            living = self._living(connection)
+            self._storage.look(self._study_id, connection)
+            stale = [
+                trial._trial_id for trial in self._unfinished(TrialState.RUNNING) if not self._is_run(trial, living)
+            ]
+            return [trial_id for trial_id in stale if own_trial(connection, trial_id, self._name)]
+
+        found = self._storage.transact(work)
+        for trial_id in found:
+            self._storage.adopt(trial_id)
+            self._held.add(trial_id)
+        return [Trial(self.study, trial_id) for trial_id in found]
+
     def drop(self, trial: Trial) -> None:
-        self._storage.disown(trial._trial_id)
+        super().drop(trial)
+        self._held.discard(trial._trial_id)
 
     def close(self) -> None:
         self._closed.set()

@@ -21,7 +21,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Engine
 
-from optnas.study.patience import Say, patiently, transact
+from optnas.study.patience import PATIENCE_S, Say, patiently, transact
 from optnas.study.rows import (
     Gathered,
     changed_trials,
@@ -60,6 +60,7 @@ class WriteBehindStorage(BaseStorage):
         self._backend = backend
         self.say: Say = lambda text: None
         """Told when a server does not answer."""
+        self._patience_s = PATIENCE_S
         self._lock = threading.RLock()
         self._copies: dict[int, _Copy] = {}
         self._study_of: dict[int, int] = {}
@@ -106,7 +107,7 @@ class WriteBehindStorage(BaseStorage):
         Raises:
             OperationalError: If the database cannot be written or does not come back.
         """
-        return transact(self._backend, work, self.say)
+        return transact(self._backend, work, self.say, self._patience_s)
 
     def flush(self, trial_id: int | None = None, first: Callable[[Connection], None] | None = None) -> None:
         """Write what was gathered of a trial, or of all.
@@ -156,6 +157,11 @@ class WriteBehindStorage(BaseStorage):
         """Forget what was gathered of a trial that somebody else writes now."""
         with self._lock:
             self._gathered.pop(trial_id, None)
+            self._copy(self._study(trial_id)).looked = None
+
+    def hurry(self) -> None:
+        """Ask a server that does not answer no second time from now on: a person wants to stop."""
+        self._patience_s = 0.0
 
     def remove_session(self) -> None:
         """Close the connection of this thread."""
@@ -354,13 +360,17 @@ class WriteBehindStorage(BaseStorage):
                 end_trial(connection, trial_id, gathered, state, values, ended, owner)
             except UpdateFinishedTrialError:
                 # After a connection was lost while it committed, this may be what it did.
-                if tries == 1 or owner is None or owner_of(read_trials(connection, [trial_id])[0]) != owner:
+                if tries == 1:
+                    raise
+                found = read_trials(connection, [trial_id])[0]
+                alike = found.state == state and found.values == (None if values is None else list(values))
+                if owner_of(found) != owner or (owner is None and not alike):
                     raise
 
         self.transact(work)
 
     def _ask(self, ask: Callable[..., _T], *given: Any) -> _T:
-        return patiently(self._backend, partial(ask, *given), self.say)
+        return patiently(self._backend, partial(ask, *given), self.say, self._patience_s)
 
     def look(self, study_id: int, connection: Connection) -> None:
         """Bring what is known of a study up to date with what others wrote, by this connection.

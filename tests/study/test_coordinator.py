@@ -9,15 +9,31 @@ from pathlib import Path
 import optuna
 import pytest
 import toy
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from optnas.cost import parse_constraints
 from optnas.front import front
 from optnas.job import run_job
+from optnas.objective import Objective
 from optnas.prune import Pruner
 from optnas.sampler import make_sampler
-from optnas.study import Executor, InProcess, NoWorker, ProcessPool, SearchStopped, is_trained, run
+from optnas.study import (
+    Executor,
+    InProcess,
+    NoWorker,
+    ProcessPool,
+    SearchStopped,
+    is_trained,
+    open_storage,
+    patience,
+    run,
+    write_behind,
+)
+from optnas.study.coordinator import DROPPED
 from optnas.study.files import Files
+from optnas.study.holding import Sole
+from optnas.task import TrainingDiverged
 
 
 @pytest.fixture
@@ -505,3 +521,181 @@ def test_no_trial_is_to_blame_for_workers_that_cannot_be_started(tmp_path, at_on
     assert (tmp_path / "0.safetensors").exists()
     run(study, objective, InProcess(), 2)
     assert len(trained(study)) == len(study.trials) == 2
+
+
+class Once(Executor):
+    """One job at a time, at once; `hook` is told of each before, by its place from 1."""
+
+    slots = 1
+
+    def __init__(self, hook=lambda place, job: None):
+        self.hook, self.place = hook, 0
+
+    def submit(self, function, job):
+        self.place += 1
+        self.hook(self.place, job)
+        done = Future()
+        done.set_result(function(job))
+        return done
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Opens the same study: `opened(objective)` as a search does, `opened()` as another program."""
+    address, storages = f"sqlite:///{tmp_path}/a.db", []
+
+    def opened(objective=None):
+        if objective is None:
+            return optuna.load_study(study_name="s", storage=address)
+        storages.append(open_storage(address))
+        study = new_study(objective, storage=storages[-1])
+        storages[-1].hold_alone(study._study_id)
+        return study
+
+    yield opened
+    for storage in storages:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def test_a_trial_that_a_person_ends_while_it_trains_is_as_the_person_says(opened):
+    objective, events = toy.objective(), []
+
+    def end(place, job):
+        if place == 2:
+            opened().tell(job.number, [0.5, 10.0])
+
+    study = opened(objective)
+    run(study, objective, Once(end), 4, events.append)
+    assert [(event.trial, event.message) for event in events if event.kind == "lost"] == [(1, DROPPED)]
+    there = opened()
+    assert there.trials[1].values == [0.5, 10.0]
+    assert len(trained(there)) == len(trained(study)) == 4
+    assert all(trial.state.is_finished() for trial in (*there.trials, *study.trials))
+
+
+def test_a_network_whose_trial_a_person_ended_is_trained_by_another(opened):
+    objective = toy.objective(toy.small_space)
+
+    def end(place, job):
+        if place == 1:
+            opened().tell(job.number, state=TrialState.FAIL)
+
+    run(opened(objective), objective, Once(end), 3)
+    there = opened()
+    assert len(networks(there)) == len(trained(there)) == 3
+    assert all(trial.state.is_finished() for trial in there.trials)
+
+
+def test_an_interrupted_trial_that_a_person_ends_before_it_goes_on_is_dropped(opened, monkeypatch):
+    objective, events = toy.objective(), []
+    study = opened(objective)
+    for _ in range(2):
+        trial = study.ask()
+        objective.admit(trial)
+        trial.storage.flush(trial._trial_id)
+    monkeypatch.setattr(Files, "trained_seconds", lambda self, number: 5.0)
+
+    def end(place, job):
+        if place == 1:
+            opened().tell(1, state=TrialState.FAIL)
+
+    run(opened(objective), objective, Once(end), 3, events.append)
+    there = opened()
+    assert [event.trial for event in events if event.kind == "lost"] == [1]
+    assert there.trials[1].state == TrialState.FAIL
+    assert len(trained(there)) == 3
+
+
+def test_trials_that_waited_for_a_network_in_vain_are_not_left_running(opened):
+    objective = toy.objective(toy.small_space)
+    study = opened(objective)
+    for width in (2, 2, 2, 3):
+        study.enqueue_trial({"width": width})
+
+    class Diverging(Executor):
+        """Four at a time; the first diverges when the second network is trained."""
+
+        slots = 4
+
+        def __init__(self):
+            self.first = Future()
+
+        def submit(self, function, job):
+            if job.number == 0:
+                return self.first
+            done = Future()
+            done.set_result(function(job))
+            return done
+
+        def close(self):
+            pass
+
+    executor = Diverging()
+
+    def diverge(event):
+        if event.kind == "trained" and not executor.first.done():
+            executor.first.set_exception(TrainingDiverged(1, 1))
+
+    run(study, objective, executor, 2, diverge)
+    there = opened()
+    assert [trial.state for trial in there.trials[:4]] == [TrialState.FAIL] + 3 * [TrialState.COMPLETE]
+    assert there.trials[2].user_attrs["optnas:repeat_of"] == 1
+    assert not there.get_trials(states=(TrialState.RUNNING,))
+
+
+def test_ctrl_c_while_a_result_is_stored_blames_no_trial(opened, monkeypatch):
+    objective = toy.objective()
+
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Objective, "keep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(opened(objective), objective, Once(), 2)
+    monkeypatch.undo()
+    (trial,) = opened().trials
+    assert (trial.state, trial.user_attrs["optnas:starts"]) == (TrialState.RUNNING, 0)
+
+
+def test_a_trial_that_somebody_else_makes_between_two_looks_is_counted_once(opened, monkeypatch):
+    objective = toy.objective()
+    study = opened(objective)
+    monkeypatch.setattr("optnas.study.write_behind._LOOK_S", 60)
+    held = Sole(study)
+
+    def train(trial):
+        job = objective.admit(trial)
+        outcome = run_job(job)
+        objective.keep(trial, job, outcome)
+        study.tell(trial, list(objective.values(job.costs, outcome)))
+
+    train(study.ask())
+    assert held.trained() == 1
+    opened().enqueue_trial({"width": 6, "depth": 6})
+    trial = study.ask()
+    assert trial.number == 2
+    train(trial)
+    assert held.trained() == 2
+    monkeypatch.setattr("optnas.study.write_behind._LOOK_S", 0)
+    assert len(study.trials) == 3
+    assert held.trained() == 2
+
+
+def test_an_end_that_is_written_twice_is_one_if_both_say_the_same(opened, monkeypatch):
+    once, study = patience.transact, opened(toy.objective())
+    trials = [study.ask() for _ in range(2)]
+
+    def transact(backend, work, *given):
+        once(backend, work, *given)
+        return once(backend, work, *given)
+
+    monkeypatch.setattr(write_behind, "transact", transact)
+    study.tell(trials[0], [0.5, 10.0])
+    opened().tell(trials[1].number, [0.5, 10.0])
+    with pytest.raises(UpdateFinishedTrialError):
+        study.tell(trials[1], [0.25, 10.0])
+    assert [trial.values for trial in opened().trials] == 2 * [[0.5, 10.0]]

@@ -159,7 +159,7 @@ def test_a_second_search_takes_part_if_it_is_the_same(database, own_folder):
 def test_a_server_that_does_not_come_back_ends_a_search_with_a_sentence(
     postgresql, database, own_folder, monkeypatch, capsys
 ):
-    monkeypatch.setattr("optnas.study.patience._PATIENCE_S", 1.0)
+    monkeypatch.setattr("optnas.study.write_behind.PATIENCE_S", 1.0)
     from optnas.watch import Watch
 
     says = Watch.__call__

@@ -151,6 +151,30 @@ def test_the_trials_of_a_dead_coordinator_are_taken_over_once_as_they_were(coord
     assert [trained.values for trained in open_study().trials] == [[0.3, 1.0], [0.5, 1.0]]
 
 
+def test_what_a_dead_coordinator_leaves_is_somebody_s_though_enough_are_trained(coordinators, long_up):
+    one, two, three = coordinators(), coordinators(), coordinators()
+    trial, _ = begin(one, 2)
+    finish(two, two.next(2))
+    assert two.left() == []  # it lives
+    silence(one)
+    assert two.next(1) is None
+    assert [left.number for left in two.left()] == [trial.number]
+    assert three.left() == []
+    two.study.tell(trial.number, state=TrialState.FAIL)
+    with pytest.raises(UpdateFinishedTrialError):
+        one.study.tell(trial, [0.5, 1.0])
+
+
+def test_a_trial_that_was_dropped_is_not_taken_for_one_that_runs(coordinators, long_up):
+    one, two = coordinators(), coordinators()
+    trial, _ = begin(one)
+    silence(one)
+    assert two.next(1).number == trial.number
+    one.drop(trial)
+    two.close()
+    assert one.next(1).number == trial.number
+
+
 def test_a_coordinator_that_was_frozen_keeps_what_nobody_took(coordinators, long_up):
     one, two = coordinators(), coordinators()
     trial, network = begin(one)
@@ -196,9 +220,9 @@ def test_an_end_that_was_not_answered_is_no_loss(coordinators, open_study, monke
     trial = one.next(9)
     once = patience.transact
 
-    def transact(backend, work, say):
-        once(backend, work, say)
-        return once(backend, work, say)
+    def transact(backend, work, *given):
+        once(backend, work, *given)
+        return once(backend, work, *given)
 
     monkeypatch.setattr(write_behind, "transact", transact)
     finish(one, trial, 0.25)
