@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any, BinaryIO
 from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.storages.journal._storage import JournalOperation
 from optuna.version import __version__ as optuna_version
 
@@ -113,23 +117,21 @@ def cut_halves(path: Path) -> Path:
         UsageError: If there is no room for it, or the folder cannot be written.
     """
     path = path.resolve()
-    lock = JournalFileOpenLock(str(path))
     try:
-        lock.acquire()
-        try:
-            with tempfile.TemporaryDirectory(prefix=f"{path.name}.mend-", dir=path.parent) as folder:
-                before, after = Path(folder) / "before", Path(folder) / "after"
-                shutil.copyfile(path, before)
-                with before.open("rb") as old, after.open("wb") as new:
-                    merged = read_lines(before).merged
-                    new.writelines(merged.get(n, line) for n, line in enumerate(old, 1) if line.endswith(b"\n"))
-                    new.flush()
-                    os.fsync(new.fileno())
-                shutil.copymode(path, after)
-                kept = set_aside(before, path, "halves")
-                after.replace(path)
-        finally:
-            lock.release()
+        with (
+            _held(JournalFileOpenLock(str(path))),
+            tempfile.TemporaryDirectory(prefix=f"{path.name}.mend-", dir=path.parent) as folder,
+        ):
+            before, after = Path(folder) / "before", Path(folder) / "after"
+            shutil.copyfile(path, before)
+            with before.open("rb") as old, after.open("wb") as new:
+                merged = read_lines(before).merged
+                new.writelines(merged.get(n, line) for n, line in enumerate(old, 1) if line.endswith(b"\n"))
+                new.flush()
+                os.fsync(new.fileno())
+            shutil.copymode(path, after)
+            kept = set_aside(before, path, "halves")
+            after.replace(path)
     except OSError as error:
         raise UsageError(f"storage {path}: cannot be mended: {error.strerror or error}") from None
     return kept
@@ -144,28 +146,48 @@ class _Backend(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         try:
-            self._lock.acquire()
-            try:
+            with _held(self._lock):
                 self._append(text)
-            finally:
-                self._lock.release()
         except OSError as error:
             raise StorageInternalError(f"the journal {self._file_path} cannot be written") from error
 
     def _append(self, text: bytes) -> None:
-        with open(self._file_path, "r+b", buffering=0) as file:
-            end = _end_of_lines(file)
-            if end < file.seek(0, os.SEEK_END):
+        # Who stands still for long loses the lock: wherever the end is by then, no line of others is written over.
+        with open(self._file_path, "r+b", buffering=0, opener=_appending) as file:
+            size = file.seek(0, os.SEEK_END)
+            end = _after_newline(file, size)
+            if end < size == file.seek(0, os.SEEK_END):
                 file.truncate(end)
-            file.seek(end)
+            written = 0
             try:
-                rest = memoryview(text)
-                while rest:
-                    rest = rest[file.write(rest) :]
+                while written < len(text):
+                    written += file.write(text[written:])
                 os.fsync(file.fileno())
             except OSError:
-                file.truncate(end)  # what did not fit as a whole is not there
+                if file.seek(0, os.SEEK_END) == end + written:  # nobody else has written
+                    file.truncate(end)  # what did not fit as a whole is not there
                 raise
+
+
+@contextmanager
+def _held(lock: BaseJournalFileLock) -> Iterator[None]:
+    """Hold the lock of a journal.
+
+    Raises:
+        OSError: If it was taken away meanwhile, as Optuna does after 30 seconds: its holder might be dead.
+    """
+    lock.acquire()
+    try:
+        yield
+    finally:
+        try:
+            lock.release()
+        except RuntimeError:
+            raise OSError(errno.ENOLCK, "this process stood still, and another one took its lock") from None
+
+
+def _appending(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_APPEND)
 
 
 def _complaint(lines: Lines) -> str:

@@ -207,6 +207,48 @@ def test_a_full_disk_leaves_no_half_record(journal, monkeypatch):
     assert storage.get_trial(storage.create_new_trial(0)).number == 2
 
 
+def stands_still(monkeypatch, journal, during):
+    """Have the next writer stand still once it has seen where the journal ends, until others took its lock."""
+    after_newline = journals._after_newline
+
+    def slow(file, size):
+        end = after_newline(file, size)
+        monkeypatch.setattr(journals, "_after_newline", after_newline)
+        os.unlink(f"{journal}.lock")  # as Optuna does that waits for 30 s
+        during()
+        return end
+
+    monkeypatch.setattr(journals, "_after_newline", slow)
+
+
+def test_a_writer_that_stood_still_leaves_the_lines_of_others(journal, monkeypatch):
+    ours, theirs = open_storage(address(journal)), open_storage(address(journal))
+    stands_still(monkeypatch, journal, lambda: theirs.set_study_user_attr(0, "theirs", 1))
+    with pytest.raises(StorageInternalError, match="cannot be written") as refusal:
+        ours.set_study_user_attr(0, "ours", 2)
+    assert "another one took its lock" in str(refusal.value.__cause__)
+    assert open_storage(address(journal)).get_study_user_attrs(0) == {"theirs": 1, "ours": 2}
+    assert read_lines(journal).readable
+
+
+def test_a_writer_that_stood_still_and_has_no_room_leaves_the_lines_of_others(journal, monkeypatch):
+    ours, theirs = open_storage(address(journal)), open_storage(address(journal))
+    fsync = os.fsync
+
+    def no_space(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def during():
+        theirs.set_study_user_attr(0, "theirs", 1)
+        monkeypatch.setattr(os, "fsync", no_space)
+
+    stands_still(monkeypatch, journal, during)
+    with pytest.raises(StorageInternalError, match="cannot be written"):
+        ours.set_study_user_attr(0, "ours", 2)
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert open_storage(address(journal)).get_study_user_attrs(0)["theirs"] == 1
+
+
 class Killed(BaseException):
     """The end of a process, as far as what it leaves."""
 
