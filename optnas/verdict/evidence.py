@@ -100,8 +100,8 @@ def read_evidence(study: Study) -> Evidence:
     """Read a study; trials that were refused, failed or repeat another are no trainings.
 
     Raises:
-        UsageError: If it does not minimise "error" and at least one cost, no network was trained to the end,
-            a constraint is not one of optnas, or it shared weights, whose training is in no trial.
+        UsageError: If it does not minimise "error" and at least one cost, no network of known choices and costs was
+            trained to the end, a constraint is not one of optnas, or it shared weights, whose training is in no trial.
     """
     names = objective_names(study)
     where = f"study {study.study_name!r}"
@@ -120,13 +120,15 @@ def read_evidence(study: Study) -> Evidence:
     expected = finished | extrapolated
     everything = study.get_trials(deepcopy=False)
     trials = [t for t in everything if is_trained(t) and t.number in expected and violation_of(t) == 0]
-    if not any(trial.number in finished for trial in trials):
-        raise UsageError(f"{where}: expected trained networks within its constraints, got none")
     constraints = parse_constraints(dict.fromkeys(key for trial in trials for key in trial.constraints))
     cost_names = list(dict.fromkeys([n for n in names if n != ERROR] + [c.cost for c in constraints]))
     known = [(trial, _costs(trial, names)) for trial in everything]
     priced = [(trial, costs) for trial, costs in known if trial.params and all(n in costs for n in cost_names)]
     trials = [trial for trial in trials if any(trial is other for other, _ in priced)]
+    if not any(trial.number in finished for trial in trials):
+        raise UsageError(
+            f"{where}: expected trained networks within its constraints, of known choices and costs, got none"
+        )
     table = {trial.number: [costs[name] for name in cost_names] for trial, costs in priced}
     costs = np.array([table[trial.number] for trial in trials], dtype=float).reshape(len(trials), -1)
     curves = [trial.user_attrs.get(ATTRIBUTE + "curve") or (expected[trial.number],) for trial in trials]

@@ -222,8 +222,17 @@ def test_other_objectives_are_refused(directions, names):
 
 
 def test_nothing_trained():
-    with pytest.raises(UsageError, match="expected trained networks within its constraints, got none"):
+    with pytest.raises(
+        UsageError, match="expected trained networks within its constraints, of known choices and costs, got none"
+    ):
         judge_study(make([]))
+
+
+def test_networks_without_choices():
+    study = make([])
+    study.add_trial(create_trial(values=[0.5, 9.0]))
+    with pytest.raises(UsageError, match="of known choices and costs, got none"):
+        judge_study(study)
 
 
 def test_the_first_sampler_made_the_first_trials():
