@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import closing
 
+import handmade
 import numpy as np
 import optuna
 import psutil
@@ -15,6 +16,7 @@ import pytest
 
 from optnas.cli import main
 from optnas.cli.search import _just_above
+from optnas.study import open_storage
 
 QUICK = ["--epochs", "1", "--workers", "0", "--train-images", "200"]
 
@@ -337,6 +339,28 @@ def test_search_leaves_signals_as_they_were_and_a_closed_terminal_to_nohup(monke
             assert during[-1] == signal.SIG_IGN
         finally:
             signal.signal(signal.SIGHUP, before[-1])
+
+
+@pytest.mark.usefixtures("usual_signals")
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_asked_to_end_leaves_no_copy_of_the_storage(number, tmp_path):
+    handmade.new_study(name="s", storage=open_storage("sqlite:///optnas.db"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    script = (
+        "import time\nfrom optnas.cli import main, report\n"
+        "def wait(*_):\n    print('copied', flush=True)\n    time.sleep(600)\n"
+        "report.find_study = wait\nraise SystemExit(main(['report']))\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "copied\n"
+        assert [path.name for path in temporary.glob("*/*.db")] == ["optnas.db"]
+        process.send_signal(number)
+        assert process.wait(60) == 130
+    assert list(temporary.iterdir()) == []
 
 
 def test_pruning_from_search_to_audit(capsys):

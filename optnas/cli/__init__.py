@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
+from threading import Event
 
 from optuna.exceptions import StorageInternalError
 
@@ -37,6 +38,7 @@ from optnas.cli import (
     verdict,
 )
 from optnas.cli.command import Parser, refuse, say
+from optnas.cli.interrupts import interruptible
 from optnas.credentials import has_password
 from optnas.errors import UsageError
 from optnas.space import load_space
@@ -72,7 +74,8 @@ _COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for bad input, 130 when stopped by Ctrl-C."""
+    """Run one command; returns the exit status: 0, 2 for bad input, 130 when stopped, by Ctrl-C or another
+    signal that asks it to end."""
     given, unknown = _parser().parse_known_args(arguments)
     if unknown:
         return refuse(_unknown_flag(given.parser, unknown[0]))
@@ -81,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore")
     try:
         _heed(given)
-        return int(given.command(given))
+        # Stopped like this, a command takes its copy of the storage out of the temporary folder before it ends.
+        with interruptible(Event()):
+            return int(given.command(given))
     except UsageError as error:
         if error.detail:
             say(error.detail)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from decimal import ROUND_CEILING, Decimal
 from math import floor, log10
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from optnas.cli.command import STORAGE, add_command, file_stem, refuse
+from optnas.cli.interrupts import interruptible
 from optnas.cost import COSTS
 from optnas.front import Network
 from optnas.printable import shell_word
@@ -30,8 +27,6 @@ from optnas.terminal import Terminal
 from optnas.watch import Watch, front_table
 
 __all__ = ["add"]
-
-_PATIENCE_SECONDS = 5
 
 
 def add(commands: Any) -> None:
@@ -61,7 +56,7 @@ def _search(given: argparse.Namespace) -> int:
     if "constraints" in settings:
         settings["constraints"] = tuple(part for text in settings["constraints"] for part in text.split(","))
     watch = Watch()
-    with _interruptible(watch.stop):
+    with interruptible(watch.stop):
         try:
             result = search(watch, **settings)
         except KeyboardInterrupt:
@@ -86,36 +81,6 @@ def _search(given: argparse.Namespace) -> int:
     for command in _next_commands(result.settings, members, sum(map(is_trained, study.trials))):
         console.print(f"  {command}", soft_wrap=True)
     return 0
-
-
-@contextmanager
-def _interruptible(stop: Event) -> Iterator[None]:
-    """Raise KeyboardInterrupt and set `stop` on Ctrl-C, on the machine's "please end", and when the terminal is closed.
-
-    Once: what ends then is not left half ended by a second Ctrl-C. Only where it takes long does another one end
-    the process on the spot; its workers end with it all the same.
-    """
-    stopped = 0.0
-
-    def interrupt(number: int, frame: object) -> None:
-        nonlocal stopped
-        if not stop.is_set():
-            stop.set()
-            stopped = time.monotonic()
-            raise KeyboardInterrupt
-        if time.monotonic() - stopped > _PATIENCE_SECONDS:
-            os._exit(130)
-
-    before = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
-        if number is not None and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):  # by nohup
-            before[number] = signal.signal(number, interrupt) or signal.SIG_DFL
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _next_commands(settings: Settings, members: Sequence[Network], trained: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import tempfile
@@ -29,16 +30,29 @@ def snapshot(path: Path) -> Iterator[Path]:
     Raises:
         UsageError: If the file cannot be read, or there is no room for the copy.
     """
-    with tempfile.TemporaryDirectory(prefix="optnas-") as folder:
-        copied, real = Path(folder) / path.name, path.resolve()  # a link's log lies beside the file itself
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="optnas-")
+    except OSError as error:
+        raise UsageError(f"storage {path}: cannot be copied to a temporary folder: {error.strerror or error}") from None
+    with folder as name:
+        copied, real = Path(name) / path.name, path.resolve()  # a link's log lies beside the file itself
         try:
             if not _copy_at_rest(real, copied):
                 _copy_in_use(real, copied)
-        except OSError as error:
-            raise UsageError(f"storage {path}: cannot be read: {error.strerror or error}") from None
-        except sqlite3.Error as error:
-            raise UsageError(f"storage {path}: cannot be read: {error}") from None
+        except (OSError, sqlite3.Error) as error:
+            if _is_full(error):
+                reason = f"no room for a copy of it in {copied.parent.parent}: the variable TMPDIR names another folder"
+            else:
+                reason = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+            raise UsageError(f"storage {path}: {reason}") from None
         yield copied
+
+
+def _is_full(error: OSError | sqlite3.Error) -> bool:
+    """Whether there is no room where the copy is written; nothing else is written."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _copy_at_rest(path: Path, copied: Path) -> bool:

@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -315,3 +317,28 @@ def test_a_snapshot_while_somebody_writes(file, monkeypatch):
     with snapshot(file) as copied, closing(sqlite3.connect(copied)) as connection:
         assert connection.execute("SELECT count(*) FROM trials").fetchone() == (TRIALS + 1,)
     storage.engine.dispose()
+
+
+def test_no_room_for_a_snapshot_is_not_blamed_on_the_file(file, tmp_path, monkeypatch):
+    def full_disk(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    def full_database(*_):
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute("PRAGMA max_page_count = 1")
+            connection.execute("CREATE TABLE one (a)")
+
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    sentence = f"storage {file}: no room for a copy of it in {temporary}: the variable TMPDIR names another folder"
+    monkeypatch.setattr("optnas.study.snapshot._copy_at_rest", full_disk)
+    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"), snapshot(file):
+        pass
+    monkeypatch.setattr("optnas.study.snapshot._copy_at_rest", lambda path, copied: False)
+    monkeypatch.setattr("optnas.study.snapshot.copy_database", full_database)
+    with pytest.raises(UsageError, match=f"^{re.escape(sentence)}$"), snapshot(file):
+        pass
+    temporary.rmdir()
+    with pytest.raises(UsageError, match="cannot be copied to a temporary folder: No such file"), snapshot(file):
+        pass

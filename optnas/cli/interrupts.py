@@ -1,0 +1,46 @@
+"""How a command is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+
+__all__ = ["interruptible"]
+
+_PATIENCE_SECONDS = 5
+
+
+@contextmanager
+def interruptible(stop: Event) -> Iterator[None]:
+    """Raise KeyboardInterrupt and set `stop` on Ctrl-C, on the machine's "please end", and when the terminal is closed.
+
+    Once: what ends then is not left half ended by a second Ctrl-C. Only where it takes long does another one end
+    the process on the spot; its workers end with it all the same.
+    """
+    stopped = 0.0
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal stopped
+        if not stop.is_set():
+            stop.set()
+            stopped = time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() - stopped > _PATIENCE_SECONDS:
+            os._exit(130)
+
+    before = {}
+    names = ("SIGINT", "SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    for name in names:
+        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
+        if number is not None and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):  # by nohup
+            before[number] = signal.signal(number, interrupt) or signal.SIG_DFL
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
