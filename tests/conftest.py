@@ -26,7 +26,7 @@ def _few_looks():
 @pytest.fixture
 def usual_signals():
     """Signals as a terminal gives them: whoever runs tests in the background, or under nohup, has some ignored."""
-    usual = {signal.SIGINT: signal.default_int_handler}
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     if hasattr(signal, "SIGHUP"):
         usual[signal.SIGHUP] = signal.SIG_DFL
     before = {number: signal.signal(number, handler) for number, handler in usual.items()}

@@ -275,6 +275,7 @@ def wait_for(condition, seconds=120):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_search_goes_on_to_exactly_the_number_asked(how, tmp_path):
     arguments = ["--trials", "12", "--epochs", "2", "--workers", "2", "--sampler", "random"]
@@ -299,6 +300,7 @@ def test_a_stopped_search_goes_on_to_exactly_the_number_asked(how, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals")
 @pytest.mark.parametrize("signals", [[signal.SIGHUP], [signal.SIGINT] * 4])
 def test_a_closed_terminal_and_ctrl_c_again_and_again_stop_a_search_as_one_ctrl_c_does(signals, tmp_path):
@@ -319,7 +321,7 @@ def test_a_closed_terminal_and_ctrl_c_again_and_again_stop_a_search_as_one_ctrl_
 
 
 @pytest.mark.usefixtures("usual_signals")
-def test_search_leaves_signals_as_they_were_and_a_closed_terminal_to_nohup(monkeypatch):
+def test_search_leaves_signals_as_they_were_and_ignored_ones_to_nohup_and_the_shell(monkeypatch):
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = list(map(signal.getsignal, numbers))
     during = []
@@ -332,13 +334,14 @@ def test_search_leaves_signals_as_they_were_and_a_closed_terminal_to_nohup(monke
     assert main(["search"]) == 130
     assert list(map(signal.getsignal, numbers)) == before
     assert len(set(during)) == 1
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number, handler in zip(numbers, before, strict=True):
+        during.clear()
+        signal.signal(number, signal.SIG_IGN)
         try:
             assert main(["search"]) == 130
-            assert during[-1] == signal.SIG_IGN
         finally:
-            signal.signal(signal.SIGHUP, before[-1])
+            signal.signal(number, handler)
+        assert [one for one, held in zip(numbers, during, strict=True) if held == signal.SIG_IGN] == [number]
 
 
 @pytest.mark.usefixtures("usual_signals")

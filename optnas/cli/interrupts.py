@@ -20,7 +20,8 @@ def interruptible(stop: Event) -> Iterator[None]:
     """Raise KeyboardInterrupt and set `stop` on Ctrl-C, on the machine's "please end", and when the terminal is closed.
 
     Once: what ends then is not left half ended by a second Ctrl-C. Only where it takes long does another one end
-    the process on the spot; its workers end with it all the same.
+    the process on the spot; its workers end with it all the same. A signal that is ignored stays so: `nohup` has a
+    command outlive its terminal, and a shell keeps a Ctrl-C from what it runs in the background.
     """
     stopped = 0.0
 
@@ -37,7 +38,7 @@ def interruptible(stop: Event) -> Iterator[None]:
     names = ("SIGINT", "SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
     for name in names:
         number = getattr(signal, name, None)  # there is no SIGHUP on Windows
-        if number is not None and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):  # by nohup
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             before[number] = signal.signal(number, interrupt) or signal.SIG_DFL
     try:
         yield

@@ -185,6 +185,7 @@ def temporary():
 
 
 @needs_proc
+@pytest.mark.usefixtures("usual_signals")
 def test_ctrl_c_ends_a_search_and_its_cluster_promptly(tmp_path, temporary):
     search = subprocess.Popen(
         digits(2, tmp_path, "--trials", "100", "--epochs", "4000"),

@@ -42,7 +42,7 @@ def address(tmp_path_factory):
             _wait_for_note(found, 2)
             yield found
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGTERM)  # tests in the background of a shell ignore SIGINT
             assert server.wait(10) == 0
             assert server.stderr.read() == ""
 
