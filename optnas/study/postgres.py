@@ -8,20 +8,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from optnas.study.patience import Say
 
-__all__ = ["engine_settings", "is_postgresql", "lock_key", "locked", "one_at_a_time", "tune"]
+__all__ = ["engine_settings", "is_locked", "is_postgresql", "lock_key", "locked", "one_at_a_time", "tune"]
 
 _LOOK_S = 0.2
+_TRY_S = 0.05
 #: A server that cannot be reached is given up after so long, a connection on which nothing comes back too. By
 #: themselves both take from minutes to hours.
 _CONNECT_S, _SILENT_S = 10, 30
 #: What holds a study keeps the others waiting: a process that stops in the middle of a transaction loses it.
 _TRANSACTION_S = 30
+
+#: An advisory lock's number stands there in two halves, without signs; the last column tells it from two small numbers.
+_HOLDERS = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND (CAST(classid AS bigint) << 32 | CAST(objid AS bigint)) = :key"
+)
 
 
 def is_postgresql(storage: str) -> bool:
@@ -84,15 +92,30 @@ def one_at_a_time(storage: str, what: str, say: Say = lambda text: None) -> Iter
 
 
 @contextmanager
-def locked(storage: str, what: str, *, alone: bool) -> Iterator[bool]:
+def locked(storage: str, what: str, *, alone: bool, wait_s: float = 0.0) -> Iterator[bool]:
     """Hold a lock while the block runs, alone or together with others that do not hold it alone; False if it is not to
     be had.
 
     It goes with the process, however it ends, or with its connection.
+
+    Args:
+        storage: The address.
+        what: Names what is held.
+        alone: See above.
+        wait_s: It is tried for so long: whoever holds it may be about to end.
     """
+    ask = func.pg_try_advisory_lock if alone else func.pg_try_advisory_lock_shared
+    give_up = time.monotonic() + wait_s
     with _connected(storage) as connection:
-        ask = func.pg_try_advisory_lock if alone else func.pg_try_advisory_lock_shared
-        yield bool(connection.scalar(select(ask(lock_key(what)))))
+        while not (held := bool(connection.scalar(select(ask(lock_key(what)))))) and time.monotonic() < give_up:
+            time.sleep(_TRY_S)
+        yield held
+
+
+def is_locked(storage: str, what: str) -> bool:
+    """Whether anybody holds a lock, see `locked`; it is not touched, so nobody is kept from taking it."""
+    with _connected(storage) as connection:
+        return bool(connection.scalar(_HOLDERS, {"key": lock_key(what)}))
 
 
 @contextmanager

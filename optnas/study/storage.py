@@ -33,7 +33,7 @@ from optnas.study.addresses import (
 )
 from optnas.study.journal import cut_halves, is_journal, open_journal, read_lines
 from optnas.study.patience import Say
-from optnas.study.postgres import engine_settings, is_postgresql, locked, one_at_a_time, tune
+from optnas.study.postgres import engine_settings, is_locked, is_postgresql, locked, one_at_a_time, tune
 from optnas.study.schema import is_made, names_in, tables_of, upgrade
 from optnas.study.snapshot import snapshot
 from optnas.study.write_behind import WriteBehindStorage
@@ -55,7 +55,8 @@ __all__ = [
     "weights_folder",
 ]
 
-#: Who looks whether a study is searched holds it for a moment, see `optnas.keeping.beside`.
+#: Who looks whether a study in a file is searched holds it for a moment, see `optnas.keeping.beside`; and a search that
+#: ends lets it go a moment later.
 _LOCK_S = 0.5
 
 
@@ -331,8 +332,7 @@ def setting_up(storage: str, study_name: str, say: Say = lambda text: None) -> I
 
 def is_searched(storage: str, study_name: str) -> bool:
     """Whether a process holds a study of a PostgreSQL, see `coordinate`."""
-    with locked(storage, _searched(study_name), alone=True) as free:
-        return not free
+    return is_locked(storage, _searched(study_name))
 
 
 def _searched(study_name: str) -> str:
@@ -354,7 +354,7 @@ def coordinate(storage: str, study_name: str, *, alone: bool = True) -> Iterator
         UsageError: If another process holds the study.
     """
     if is_postgresql(storage):
-        with locked(storage, _searched(study_name), alone=alone) as held:
+        with locked(storage, _searched(study_name), alone=alone, wait_s=_LOCK_S) as held:
             if not held:
                 raise UsageError(
                     f"study {study_name!r} in {shown_storage(storage)} is being searched by another process"

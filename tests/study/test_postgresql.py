@@ -5,7 +5,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import optuna
 import pytest
@@ -88,6 +88,35 @@ def test_whether_a_study_is_searched_can_be_told(database):
         assert searched_now(database, "s") is True
         assert searched_now(database, "another") is False
     assert searched_now(database, "s") is False
+
+
+def test_a_look_at_a_study_keeps_nobody_from_searching_it(database, monkeypatch):
+    from optnas.study import postgres
+
+    connected = postgres._connected
+
+    @contextmanager
+    def looking(storage):
+        with connected(storage) as connection:
+            yield connection
+            monkeypatch.setattr(postgres, "_connected", connected)
+            # What the look has asked it has asked by now, and its connection is still open.
+            assert searched_now(database, "s") is False
+            with coordinate(database, "s"):
+                pass
+
+    monkeypatch.setattr(postgres, "_connected", looking)
+    assert searched_now(database, "s") is False
+    assert postgres._connected is connected
+
+
+def test_a_search_that_is_about_to_end_is_waited_for(database):
+    with ExitStack() as first:
+        first.enter_context(coordinate(database, "s"))
+        ending = threading.Timer(0.1, first.pop_all().close)
+        ending.start()
+        with coordinate(database, "s", alone=False):
+            ending.join()
 
 
 def test_a_study_is_set_up_by_one_after_the_other(database):
