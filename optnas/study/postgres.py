@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from optnas.study.patience import Say
 
-__all__ = ["engine_settings", "is_locked", "is_postgresql", "lock_key", "locked", "one_at_a_time", "tune"]
+__all__ = ["Lock", "engine_settings", "is_locked", "is_postgresql", "lock_key", "locked", "one_at_a_time", "tune"]
 
 _LOOK_S = 0.2
 _TRY_S = 0.05
+#: Whoever holds a lock looks so often whether the connection lives with which it goes.
+_BEAT_S = 2.0
+#: To let a lock go is waited for no longer: the server may be gone.
+_CLOSE_S = 5.0
 #: A server that cannot be reached is given up after so long, a connection on which nothing comes back too. By
 #: themselves both take from minutes to hours.
 _CONNECT_S, _SILENT_S = 10, 30
@@ -29,6 +36,10 @@ _HOLDERS = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
     "AND (CAST(classid AS bigint) << 32 | CAST(objid AS bigint)) = :key"
+)
+#: The server need not have noticed yet that nobody is at the other end of a connection.
+_END_OTHERS = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :name AND pid <> pg_backend_pid()"
 )
 
 
@@ -91,25 +102,100 @@ def one_at_a_time(storage: str, what: str, say: Say = lambda text: None) -> Iter
         yield
 
 
-@contextmanager
-def locked(storage: str, what: str, *, alone: bool, wait_s: float = 0.0) -> Iterator[bool]:
-    """Hold a lock while the block runs, alone or together with others that do not hold it alone; False if it is not to
-    be had.
+class Lock:
+    """A lock that this process holds, alone or together with others that do not hold it alone.
 
-    It goes with the process, however it ends, or with its connection.
+    It goes with the process, however it ends, or with its connection; where that is lost, it is taken again on a new
+    one. Somebody else may have taken it meanwhile.
 
     Args:
         storage: The address.
         what: Names what is held.
         alone: See above.
-        wait_s: It is tried for so long: whoever holds it may be about to end.
     """
-    ask = func.pg_try_advisory_lock if alone else func.pg_try_advisory_lock_shared
-    give_up = time.monotonic() + wait_s
-    with _connected(storage) as connection:
-        while not (held := bool(connection.scalar(select(ask(lock_key(what)))))) and time.monotonic() < give_up:
+
+    def __init__(self, storage: str, what: str, *, alone: bool) -> None:
+        self._storage, self._key = storage, lock_key(what)
+        ask = func.pg_try_advisory_lock if alone else func.pg_try_advisory_lock_shared
+        self._ask = select(ask(self._key))
+        self._lost = False
+        self._opened = ExitStack()
+        self._connection: Connection | None = None
+        self._name = f"optnas {uuid.uuid4().hex}"
+        """By which the server knows the connections of this lock."""
+        self._closed = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="optnas-lock", daemon=True)
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else has it."""
+        return self._lost
+
+    def take(self, wait_s: float = 0.0) -> bool:
+        """Try for so long, since whoever holds it may be about to end; False if it is not to be had."""
+        give_up = time.monotonic() + wait_s
+        while not (held := self._try()) and time.monotonic() < give_up:
             time.sleep(_TRY_S)
-        yield held
+        if held:
+            self._keeper.start()
+        return held
+
+    def close(self) -> None:
+        """Let it go."""
+        self._closed.set()
+        if self._keeper.ident is None:
+            self._opened.close()
+        else:
+            self._keeper.join(_CLOSE_S)
+
+    def _try(self) -> bool:
+        if self._connection is None:
+            self._connection = self._opened.enter_context(_connected(self._storage))
+            self._connection.execute(select(func.set_config("application_name", self._name, False)))
+        return bool(self._connection.scalar(self._ask))
+
+    def _keep(self) -> None:
+        with self._opened:
+            while not self._closed.wait(_BEAT_S) and not self._lost:
+                # What cannot be done now is done at the next beat. Errors while a new connection is tuned are the
+                # driver's own.
+                with suppress(Exception):
+                    self._look()
+            if self._connection is not None:
+                # The end of a connection is noticed a moment later.
+                with suppress(SQLAlchemyError):
+                    self._connection.execute(select(func.pg_advisory_unlock_all()))
+
+    def _look(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.scalar(select(1))
+            except SQLAlchemyError:
+                self._let_go()
+            else:
+                return
+        try:
+            if not self._try():
+                assert self._connection is not None
+                own = self._connection.execute(_END_OTHERS, {"name": self._name}).all()
+                # Once more, since an old connection may have ended between the two.
+                self._lost = not own and not self._try()
+                if own:
+                    self._let_go()
+        except Exception:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        self._connection = None
+        self._opened.close()
+
+
+@contextmanager
+def locked(storage: str, what: str, *, alone: bool, wait_s: float = 0.0) -> Iterator[Lock | None]:
+    """Hold a lock while the block runs, see `Lock`; None if it is not to be had."""
+    with closing(Lock(storage, what, alone=alone)) as lock:
+        yield lock if lock.take(wait_s) else None
 
 
 def is_locked(storage: str, what: str) -> bool:

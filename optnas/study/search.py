@@ -99,8 +99,10 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
         threadpool_limits(1),
         closing(watcher),
         closed_if_it_fails(storage),
-        coordinate(settings.storage, name, alone=not shares),
+        coordinate(settings.storage, name, alone=not shares) as check,
     ):
+        if isinstance(storage, WriteBehindStorage):
+            storage.check = check
         with setting_up(settings.storage, name, watcher.say):
             before = attributes_before(storage, name)
             settings = settings_from(given, before.get("request"))

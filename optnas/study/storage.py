@@ -33,7 +33,7 @@ from optnas.study.addresses import (
 )
 from optnas.study.journal import cut_halves, is_journal, open_journal, read_lines
 from optnas.study.patience import Say
-from optnas.study.postgres import engine_settings, is_locked, is_postgresql, locked, one_at_a_time, tune
+from optnas.study.postgres import Lock, engine_settings, is_locked, is_postgresql, locked, one_at_a_time, tune
 from optnas.study.schema import is_made, names_in, tables_of, upgrade
 from optnas.study.snapshot import snapshot
 from optnas.study.write_behind import WriteBehindStorage
@@ -340,35 +340,48 @@ def _searched(study_name: str) -> str:
 
 
 @contextmanager
-def coordinate(storage: str, study_name: str, *, alone: bool = True) -> Iterator[None]:
+def coordinate(storage: str, study_name: str, *, alone: bool = True) -> Iterator[Callable[[], None]]:
     """Hold a study for one coordinator: two on one file would run the same trials.
 
     The lock goes with the process, however it ends. In a database that is neither SQLite nor PostgreSQL there is none.
+    That of PostgreSQL goes with its connection too, and is taken again where that was lost.
 
     Args:
         storage: Its address.
         study_name: The name of the study.
         alone: False for one of several coordinators, which PostgreSQL can have.
 
+    Yields:
+        What raises a UsageError once another process has taken the study, while the connection was lost.
+
     Raises:
         UsageError: If another process holds the study.
     """
+
+    def check() -> None:
+        if lock is not None and lock.lost:
+            raise UsageError(
+                f"study {study_name!r} in {shown_storage(storage)} was taken by another process while the server did "
+                "not answer: this one ends, what was stored is kept; wait for the other, and the same command goes on"
+            )
+
+    lock: Lock | None = None
     if is_postgresql(storage):
-        with locked(storage, _searched(study_name), alone=alone, wait_s=_LOCK_S) as held:
-            if not held:
+        with locked(storage, _searched(study_name), alone=alone, wait_s=_LOCK_S) as lock:
+            if lock is None:
                 raise UsageError(
                     f"study {study_name!r} in {shown_storage(storage)} is being searched by another process"
                     f"{', which has to be alone' if not alone else ''}: wait for it, or give --study another name"
                 )
-            yield
+            yield check
         return
     path, held_by = storage_file(storage), lock_path(storage, study_name)
     if path is None or held_by is None:
-        yield
+        yield check
         return
-    lock = FileLock(held_by, timeout=_LOCK_S)
+    file_lock = FileLock(held_by, timeout=_LOCK_S)
     try:
-        lock.acquire()
+        file_lock.acquire()
     except Timeout:
         raise UsageError(
             f"study {study_name!r} in {path.resolve()} is being searched by another process on {socket.gethostname()}: "
@@ -380,7 +393,7 @@ def coordinate(storage: str, study_name: str, *, alone: bool = True) -> Iterator
             f"{error.strerror or error}; if it is somebody else's and nobody searches, remove it"
         ) from None
     try:
-        yield
+        yield check
     finally:
         held_by.unlink(missing_ok=True)
-        lock.release()
+        file_lock.release()

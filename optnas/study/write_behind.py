@@ -61,6 +61,8 @@ class WriteBehindStorage(BaseStorage):
         self.say: Say = lambda text: None
         """Told when a server does not answer."""
         self._patience_s = PATIENCE_S
+        self.check: Callable[[], None] = lambda: None
+        """Called before the database is asked; raises where this process has no business there any more."""
         self._lock = threading.RLock()
         self._copies: dict[int, _Copy] = {}
         self._study_of: dict[int, int] = {}
@@ -107,6 +109,7 @@ class WriteBehindStorage(BaseStorage):
         Raises:
             OperationalError: If the database cannot be written or does not come back.
         """
+        self.check()
         return transact(self._backend, work, self.say, self._patience_s)
 
     def flush(self, trial_id: int | None = None, first: Callable[[Connection], None] | None = None) -> None:
@@ -370,6 +373,7 @@ class WriteBehindStorage(BaseStorage):
         self.transact(work)
 
     def _ask(self, ask: Callable[..., _T], *given: Any) -> _T:
+        self.check()
         return patiently(self._backend, partial(ask, *given), self.say, self._patience_s)
 
     def look(self, study_id: int, connection: Connection) -> None:

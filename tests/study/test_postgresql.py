@@ -1,8 +1,11 @@
 """PostgreSQL as a storage: Optuna's conformance suite, locks, passwords, and what a person is told."""
 
 import gc
+import os
+import socket
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,6 +21,8 @@ from optnas.cli import main
 from optnas.errors import UsageError
 from optnas.keeping.beside import searched_now
 from optnas.study import coordinate, open_storage
+from optnas.study.postgres import lock_key
+from optnas.study.search import Watcher, search
 from optnas.study.storage import setting_up
 from optnas.study.write_behind import WriteBehindStorage
 
@@ -117,6 +122,92 @@ def test_a_search_that_is_about_to_end_is_waited_for(database):
         ending.start()
         with coordinate(database, "s", alone=False):
             ending.join()
+
+
+ADVISORY = "FROM pg_locks WHERE locktype = 'advisory'"
+
+
+def holders(storage):
+    with storage.engine.connect() as connection:
+        return set(connection.scalars(text(f"SELECT pid {ADVISORY} AND granted")))
+
+
+def wait_for(what, seconds=60):
+    give_up = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def cut_off(postgresql):
+    postgresql.execute(f"SELECT pg_terminate_backend(pid) {ADVISORY} AND granted")
+
+
+def start_anew(postgresql):
+    postgresql.stop()
+    postgresql.start()
+
+
+@pytest.mark.parametrize("lose", [cut_off, start_anew])
+def test_a_lock_that_went_with_its_connection_is_taken_again(postgresql, database, storage, monkeypatch, lose):
+    monkeypatch.setattr("optnas.study.postgres._BEAT_S", 0.1)
+    with coordinate(database, "s") as check:
+        before = holders(storage)
+        assert len(before) == 1
+        storage.engine.dispose()
+        lose(postgresql)
+        wait_for(lambda: holders(storage) - before)
+        check()
+        with pytest.raises(UsageError, match="is being searched by another process"), coordinate(database, "s"):
+            pass
+    assert not holders(storage)  # at once
+
+
+def test_a_lock_is_taken_from_the_own_connection_that_only_the_server_believes_in(database, storage, monkeypatch):
+    from optnas.study import postgres
+
+    connected, opened = postgres._connected, []
+
+    @contextmanager
+    def noted(address):
+        with connected(address) as connection:
+            opened.append(connection.connection.driver_connection)
+            yield connection
+
+    monkeypatch.setattr(postgres, "_connected", noted)
+    monkeypatch.setattr(postgres, "_BEAT_S", 0.1)
+    with ExitStack() as held:
+        check = held.enter_context(coordinate(database, "s"))
+        before = holders(storage)
+        # As where a network loses what is sent: the server sees no end of it.
+        end = opened[0].fileno()
+        held.callback(os.close, os.dup(end))
+        with socket.socket() as nobody:
+            os.dup2(nobody.fileno(), end)
+        wait_for(lambda: holders(storage) - before)
+        check()
+
+
+def test_a_search_ends_whose_study_another_has_taken(postgresql, database, own_folder, storage, monkeypatch):
+    monkeypatch.setattr("optnas.study.postgres._BEAT_S", 0.1)
+    key = lock_key("study 'digits' is searched")
+    with storage.engine.connect() as other:
+        taken = threading.Thread(target=other.execute, args=[text(f"SELECT pg_advisory_lock({key})")])
+
+        class Watching(Watcher):
+            def __call__(self, event):
+                if event.kind == "trained" and event.trial == 1:
+                    taken.start()
+                    with storage.engine.connect() as connection:
+                        waits = text(f"SELECT count(*) {ADVISORY} AND NOT granted")
+                        wait_for(lambda: connection.scalar(waits))
+                    cut_off(postgresql)
+                    taken.join()
+
+        with pytest.raises(UsageError, match=r"study 'digits' in \S+ was taken by another process while the server"):
+            search(Watching(), trials=10**6, time="1m", storage=database, **QUICK)
+    study = optuna.load_study(study_name="digits", storage=storage)
+    assert [trial.state.name for trial in study.trials[:2]] == ["COMPLETE"] * 2
 
 
 def test_a_study_is_set_up_by_one_after_the_other(database):
