@@ -24,12 +24,12 @@ def check_files(study: Study, storage: str, searched: bool | None) -> list[Findi
     Args:
         study: It may be read from a copy of the storage.
         storage: The address of the storage itself.
-        searched: Whether a search runs, whose files change and are no matter of ours.
+        searched: Whether a search runs, whose files change and are no matter of ours; None where that cannot be told.
     """
     found = [*_pictures(study, artifacts_folder(storage))]
     weights = weights_folder(storage, study.study_name)
     checkpoints = checkpoints_of(study, storage) or checkpoints_folder(storage, study.study_name)
-    if weights is None or checkpoints is None or searched:
+    if searched or (searched is None and weights is None):  # a server's, where nobody knows whose files these are
         return found
     name, trials = study.study_name, study.get_trials(deepcopy=False)
     kept, members = kept_in(weights), {network.trial for network in front(study)}
@@ -43,7 +43,7 @@ def check_files(study: Study, storage: str, searched: bool | None) -> list[Findi
     if stale:
         found.append(_removing(kept, stale, "not on the front, whose weights are kept all the same", name))
     bare = sorted(members - {*kept.files})
-    if bare:
+    if bare and weights is not None:  # on a server none ever are
         advice = "where they are needed they are trained again, with the same seed"
         found.append(Finding("worth knowing", "on the front, whose weights are not kept", advice, name, tuple(bare)))
     running = {trial.number for trial in trials if trial.state == TrialState.RUNNING}
@@ -52,7 +52,7 @@ def check_files(study: Study, storage: str, searched: bool | None) -> list[Findi
     if stale:
         found.append(_removing(begun, stale, "not running, whose checkpoints are kept all the same", name))
     bare = sorted(running - {*begun.files})
-    if bare and checkpoints.parent.is_dir():
+    if bare and checkpoints is not None and checkpoints.parent.is_dir():
         advice = "they begin again with the first epoch"
         found.append(Finding("next search", "running without a checkpoint", advice, name, tuple(bare)))
     halves = [*leftovers(weights), *leftovers(checkpoints)]

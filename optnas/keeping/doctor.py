@@ -71,7 +71,11 @@ def examine(storage: str, study: str | None = None) -> Examined:
     if journal is not None:
         return _examine_journal(journal, storage, study)
     if path is None:
-        return examine_studies(open_storage(storage, create=False), storage, study)
+        server = open_storage(storage, create=False)
+        try:
+            return examine_studies(server, storage, study)
+        finally:
+            let_go(server)
     check_kind(path)
     if not path.stat().st_size:
         return Examined(shown_storage(storage), (), 0, ())

@@ -13,6 +13,7 @@ from optnas.keeping.beside import locks_of, remove_free
 from optnas.keeping.check_files import check_files
 from optnas.keeping.check_journal import check_journal
 from optnas.keeping.doctor import Examined, copy_opened
+from optnas.keeping.draft import let_go
 from optnas.keeping.findings import Finding
 from optnas.keeping.record import half_studies
 from optnas.keeping.trouble import in_a_sentence
@@ -91,7 +92,12 @@ def _needless(storage: str, name: str) -> set[Path]:
 
     if journal is not None:
         return found(open_journal(journal))
-    assert path is not None  # beside others lie no files
+    if path is None:
+        server = open_storage(storage, create=False)
+        try:
+            return found(server)
+        finally:
+            let_go(server)
     with snapshot(path) as copied, copy_opened(copied) as (opened, _):
         return set() if opened is None or name not in study_names(opened) else found(opened)
 

@@ -20,7 +20,8 @@ import optnas
 from optnas.cli import main
 from optnas.errors import UsageError
 from optnas.keeping.beside import searched_now
-from optnas.study import coordinate, open_storage
+from optnas.keeping.doctor import examine
+from optnas.study import checkpoints_folder, coordinate, open_storage
 from optnas.study.postgres import lock_key
 from optnas.study.search import Watcher, search
 from optnas.study.storage import setting_up
@@ -208,6 +209,29 @@ def test_a_search_ends_whose_study_another_has_taken(postgresql, database, own_f
             search(Watching(), trials=10**6, time="1m", storage=database, **QUICK)
     study = optuna.load_study(study_name="digits", storage=storage)
     assert [trial.state.name for trial in study.trials[:2]] == ["COMPLETE"] * 2
+
+
+def test_doctor_looks_at_checkpoints_that_machines_share(database, own_folder, storage, capsys):
+    close(optnas.search(trials=2, storage=database, checkpoints="shared", **QUICK).study)
+    study = optuna.load_study(study_name="digits", storage=storage)
+    begun = [study.ask(), study.ask()]
+    storage.flush()
+    folder = checkpoints_folder(database, "digits", "shared")
+    needless = [folder / "1.safetensors", folder / f"{begun[0].number}.safetensors.999999999"]
+    needed = folder / f"{begun[0].number}.safetensors"
+    for path in (*needless, needed):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    with coordinate(database, "digits", alone=False):
+        assert not [finding for finding in examine(database).findings if finding.remove or "checkpoint" in finding.what]
+    found = {finding.what: finding for finding in examine(database).findings}
+    assert found["running without a checkpoint"].trials == (begun[1].number,)
+    assert found["not running, whose checkpoints are kept all the same"].remove == (needless[0],)
+    assert found["halves of files of writers that were killed"].remove == (needless[1],)
+    assert not [what for what in found if "weights" in what]
+    assert main(["doctor", "--storage", database, "--mend"]) == 1  # two are still running
+    assert "mended: removed 1.safetensors" in capsys.readouterr().out
+    assert [*folder.iterdir()] == [needed]
 
 
 def test_a_study_is_set_up_by_one_after_the_other(database):
