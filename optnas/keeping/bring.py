@@ -10,19 +10,19 @@ from optuna import Study
 from optuna.trial import TrialState
 
 from optnas.front import front
-from optnas.keeping.beside import folders_beside, kept_in
+from optnas.keeping.beside import checkpoints_of, folders_beside, kept_in
 from optnas.keeping.pictures import uploads_of
 from optnas.study import artifacts_folder, checkpoints_folder, storage_file, weights_folder
 from optnas.study.files import weights_path
 
-__all__ = ["Origin", "bring_files", "bring_supernets"]
+__all__ = ["Origin", "bring_checkpoints", "bring_files", "bring_supernets"]
 
 #: The address of a storage, and for each trial that a study has from it the number there and here.
 Origin = tuple[str, Mapping[int, int]]
 
 
 def bring_files(study: Study, address: str, origins: Sequence[Origin]) -> int:
-    """Copy the weights of the front and of what was trained again, checkpoints, and pictures that people gave.
+    """Copy the weights of the front and of what was trained again, and pictures that people gave.
 
     Args:
         study: As it is in the new place.
@@ -33,11 +33,9 @@ def bring_files(study: Study, address: str, origins: Sequence[Origin]) -> int:
         Of how many networks on the front the weights came along.
     """
     name = study.study_name
-    weights, checkpoints = weights_folder(address, name), checkpoints_folder(address, name)
+    weights = weights_folder(address, name)
     assert weights is not None
-    assert checkpoints is not None
     members = {network.trial for network in front(study)}
-    running = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.RUNNING}
     copied = 0
     for storage, numbers in origins:
         there = weights_folder(storage, name)
@@ -45,7 +43,6 @@ def bring_files(study: Study, address: str, origins: Sequence[Origin]) -> int:
         if there is not None:
             for path in sorted((there / "retrained").glob("*.safetensors")):
                 _copy(path, weights / "retrained" / path.name)  # the same name is the same training
-        _copy_numbered(checkpoints_folder(storage, name), checkpoints, numbers, running)
     shown = artifacts_folder(address)
     assert shown is not None
     for picture in uploads_of(study):
@@ -54,6 +51,26 @@ def bring_files(study: Study, address: str, origins: Sequence[Origin]) -> int:
             if folder is not None:
                 _copy(folder / picture.meta.artifact_id, shown / picture.meta.artifact_id)
     return copied
+
+
+def bring_checkpoints(study: Study, draft: str, address: str, origins: Sequence[Origin]) -> None:
+    """Copy the checkpoints of what is in training to where a search looks for them.
+
+    Args:
+        study: As it is in the new place.
+        draft: The address of the storage for now.
+        address: The one that it will have, which names the folder where a search was told of one for checkpoints.
+        origins: See `bring_files`.
+    """
+    beside = checkpoints_folder(address, study.study_name)
+    folder = checkpoints_of(study, address)
+    if folder == beside:  # what lies beside the storage appears with it
+        folder = checkpoints_folder(draft, study.study_name)
+    if folder is None:
+        return
+    running = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.RUNNING}
+    for storage, numbers in origins:
+        _copy_numbered(checkpoints_of(study, storage), folder, numbers, running)
 
 
 def bring_supernets(storages: Sequence[str], path: Path) -> None:

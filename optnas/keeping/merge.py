@@ -11,7 +11,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from optnas.errors import UsageError
-from optnas.keeping.bring import bring_files, bring_supernets
+from optnas.keeping.bring import bring_checkpoints, bring_files, bring_supernets
 from optnas.keeping.draft import appearing, check_target, let_go
 from optnas.keeping.record import StudyRecord, read_record, write_record
 from optnas.keeping.unite import Part, United, check_same, unite
@@ -93,10 +93,9 @@ def merge(sources: Sequence[str], into: Path, studies: Sequence[str] = ()) -> li
             check_same(parts)
             united[name] = _alone(parts[0]) if len(parts) == 1 else unite(parts), places, dropped
         with appearing(into) as draft:
-            address = sqlite_address(draft)
-            storage = open_storage(address)
+            storage = open_storage(sqlite_address(draft))
             merged = [
-                _write(name, one, [opened[place] for place in places], dropped, storage, address)
+                _write(name, one, [opened[place] for place in places], dropped, storage, draft, into)
                 for name, (one, places, dropped) in united.items()
             ]
             bring_supernets([source.address for source in opened], draft)
@@ -111,11 +110,18 @@ def _alone(part: Part) -> United:
 
 
 def _write(
-    name: str, united: United, sources: Sequence[_Source], dropped: tuple[str, ...], storage: BaseStorage, address: str
+    name: str,
+    united: United,
+    sources: Sequence[_Source],
+    dropped: tuple[str, ...],
+    storage: BaseStorage,
+    draft: Path,
+    into: Path,
 ) -> Merged:
     study = write_record(united.record, storage)
     froms = [(source.address, mapped) for source, mapped in zip(sources, united.numbers, strict=True)]
-    weights = bring_files(study, address, froms)
+    weights = bring_files(study, sqlite_address(draft), froms)
+    bring_checkpoints(study, sqlite_address(draft), sqlite_address(into), froms)
     left = {source.origin: left for source, left in zip(sources, united.left_out, strict=True) if left}
     origins = tuple(source.origin for source in sources)
     return Merged(

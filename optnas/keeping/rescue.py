@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optnas.errors import UsageError
 from optnas.keeping.beside import folders_beside
+from optnas.keeping.bring import bring_checkpoints
 from optnas.keeping.draft import appearing, check_target, let_go
 from optnas.keeping.record import (
     METRIC_NAMES,
@@ -93,11 +94,12 @@ def rescue(path: Path, into: Path) -> Rescued:
         raise UsageError(f"storage {path}: nothing of its studies can be read")
     with appearing(into) as draft:
         storage = open_storage(sqlite_address(draft))
-        for record, _ in records:
-            write_record(record, storage)
-        let_go(storage)
         for ending, beside in folders_beside(path).items():
             shutil.copytree(beside, draft.with_name(f"{draft.name}{ending}"))
+        for record, _ in records:
+            study, numbers = write_record(record, storage), {trial.number: trial.number for trial in record.trials}
+            bring_checkpoints(study, sqlite_address(draft), sqlite_address(into), [(sqlite_address(path), numbers)])
+        let_go(storage)
     rows, gaps = (sum(len(getattr(table, name)) for table in tables.values()) for name in ("rows", "gaps"))
     return Rescued(into, tuple(facts for _, facts in records), rows, gaps)
 

@@ -127,6 +127,23 @@ def test_all_that_lies_beside_a_storage_comes_along(tmp_path):
     assert not [one for one in found if "checkpoint" in one.what or "uploaded" in one.what]
 
 
+def test_checkpoints_come_along_to_where_a_search_looks_for_them(tmp_path):
+    given = str(tmp_path / "given")
+    for file in ("A.db", "B.db"):
+        study = filled(tmp_path / file, f"only in {file}", "x")
+        study.set_user_attr("optnas:request", {"checkpoints": given})
+        study.ask()
+        let_go(study._storage)
+        folder = checkpoints_folder(address(tmp_path / file), f"only in {file}", given)
+        folder.mkdir(parents=True)
+        (folder / "1.safetensors").write_text(file)
+    merge([str(tmp_path / "A.db"), str(tmp_path / "B.db")], tmp_path / "C.db")
+    for file in ("A.db", "B.db"):
+        folder = checkpoints_folder(address(tmp_path / "C.db"), f"only in {file}", given)
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {"1.safetensors": file}
+    assert not (tmp_path / "C.db-checkpoints").exists()
+
+
 def test_a_study_chosen_comes_with_what_belongs_to_it(tmp_path):
     filled(tmp_path / "A.db", "s", "a")
     filled(tmp_path / "A.db", "other", "b")

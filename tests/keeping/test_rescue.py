@@ -17,7 +17,7 @@ from optnas.errors import UsageError
 from optnas.keeping.pictures import uploads_of
 from optnas.keeping.rescue import rescue
 from optnas.keeping.salvage import is_short, opened_damaged, salvage
-from optnas.study import open_storage, weights_folder
+from optnas.study import checkpoints_folder, open_storage, weights_folder
 from optnas.study.snapshot import snapshot
 
 TRIALS = 100
@@ -264,6 +264,19 @@ def test_weights_come_along(file, tmp_path):
     (folder / "3.safetensors").write_text("weights")
     rescue(file, tmp_path / "new.db")
     assert (weights_folder(address(tmp_path / "new.db"), "s") / "3.safetensors").read_text() == "weights"
+
+
+def test_checkpoints_come_along_to_where_a_search_looks_for_them(file, tmp_path):
+    given, study = str(tmp_path / "given"), loaded(file)
+    study.set_user_attr("optnas:request", {"checkpoints": given})
+    study.ask()
+    study._storage.engine.dispose()
+    folder = checkpoints_folder(address(file), "s", given)
+    folder.mkdir(parents=True)
+    (folder / f"{TRIALS}.safetensors").write_text("begun")
+    rescue(file, tmp_path / "new.db")
+    folder = checkpoints_folder(address(tmp_path / "new.db"), "s", given)
+    assert (folder / f"{TRIALS}.safetensors").read_text() == "begun"
 
 
 def test_what_cannot_be_rescued(file, tmp_path):
