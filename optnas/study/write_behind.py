@@ -6,8 +6,10 @@ import copy
 import json
 import threading
 import time
+import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -58,6 +60,7 @@ class WriteBehindStorage(BaseStorage):
 
     def __init__(self, backend: RDBStorage) -> None:
         self._backend = backend
+        weakref.finalize(self, _close, backend)
         self.say: Say = lambda text: None
         """Told when a server does not answer."""
         self._patience_s = PATIENCE_S
@@ -398,6 +401,13 @@ class WriteBehindStorage(BaseStorage):
             self._study_of[trial._trial_id] = study_id
             known.put(trial)
         known.last_id = max([known.last_id, *(trial_id for trial_id, _ in rows)])
+
+
+def _close(backend: RDBStorage) -> None:
+    """Close the connections of a storage that nobody has any more: drivers complain of those that are only dropped."""
+    with suppress(Exception):
+        backend.remove_session()
+        backend.engine.dispose()
 
 
 @dataclass
