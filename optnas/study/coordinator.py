@@ -303,6 +303,8 @@ class _Coordinator:
                 self._take_in(trial, job, future)
             # Only now: what is stored when Ctrl-C comes is not to blame either.
             del self.pending[future]
+        if done:
+            self._drop_weights()
         self._settle()
 
     def _take_in(self, trial: Trial, job: Job, future: Future[Any]) -> None:
@@ -374,7 +376,6 @@ class _Coordinator:
         self.files.keep(trial.number, outcome)
         self._end(trial, values)
         self.files.ended(trial.number)
-        self._drop_weights()
         if outcome.warning:
             self.watch(Event("warning", trial.number, outcome.warning))
         kind = "pruned" if values is None else "trained"
