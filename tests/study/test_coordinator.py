@@ -56,6 +56,25 @@ def networks(study):
     return {tuple(sorted(trial.params.items())) for trial in trained(study)}
 
 
+class FirstWaits(Executor):
+    """Several at a time, done at once, but for the job of trial 0: that one is `first`, and a test ends it."""
+
+    slots = 4
+
+    def __init__(self):
+        self.first = Future()
+
+    def submit(self, function, job):
+        if job.number == 0:
+            return self.first
+        done = Future()
+        done.set_result(function(job))
+        return done
+
+    def close(self):
+        pass
+
+
 @pytest.mark.parametrize("sampler", ["random", "nsga2", "tpe"])
 def test_trials_counts_trained_networks_and_is_a_total(sampler):
     objective = toy.objective(constraints=parse_constraints(["params<=150"]))
@@ -273,30 +292,12 @@ def test_a_trial_that_waited_for_its_network_is_ended_though_enough_are_trained(
     for width in (2, 2, 3):
         study.enqueue_trial({"width": width})
 
-    class Lost(Executor):
-        """Two at a time; switched off once the second network is trained, while the first is not."""
-
-        slots = 2
-
-        def __init__(self):
-            self.first = Future()
-
-        def submit(self, function, job):
-            if job.number == 0:
-                return self.first
-            done = Future()
-            done.set_result(function(job))
-            return done
-
-        def close(self):
-            pass
-
     def switched_off(event):
         if event.kind == "trained":
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        run(study, objective, Lost(), 2, switched_off)
+        run(study, objective, FirstWaits(), 2, switched_off)
     states = [trial.state for trial in new_study(objective, storage=storage).trials]
     assert states == [TrialState.RUNNING, TrialState.RUNNING, TrialState.COMPLETE]
     study = new_study(objective, storage=storage)
@@ -616,25 +617,7 @@ def test_trials_that_waited_for_a_network_in_vain_are_not_left_running(opened):
     for width in (2, 2, 2, 3):
         study.enqueue_trial({"width": width})
 
-    class Diverging(Executor):
-        """Four at a time; the first diverges when the second network is trained."""
-
-        slots = 4
-
-        def __init__(self):
-            self.first = Future()
-
-        def submit(self, function, job):
-            if job.number == 0:
-                return self.first
-            done = Future()
-            done.set_result(function(job))
-            return done
-
-        def close(self):
-            pass
-
-    executor = Diverging()
+    executor = FirstWaits()
 
     def diverge(event):
         if event.kind == "trained" and not executor.first.done():
