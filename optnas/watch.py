@@ -65,15 +65,15 @@ class Watch(Watcher):
 
     Args:
         console: Where to show it; by default standard error.
+        stop: Set it to end the search at the next event, where an interrupt was lost in foreign code.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, stop: threading.Event | None = None) -> None:
         self._console = console or Terminal(stderr=True)
         self._live: Live | None = None
         self._seen_problem = False
         self._warnings: set[str] = set()
-        self.stop = threading.Event()
-        """Set it to end the search at the next event, where an interrupt was lost in foreign code."""
+        self._stop = stop or threading.Event()
 
     def start(self, study: Study, settings: Settings) -> None:
         self._study, self._target, self._began = study, settings.limit, time.monotonic()
@@ -107,7 +107,7 @@ class Watch(Watcher):
         self._console.print(Text(printable(scrubbed(text), lines=True)), soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
-        if self.stop.is_set():
+        if self._stop.is_set():
             raise KeyboardInterrupt
         match event.kind:
             case "started":

@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _heed(given)
         # Stopped like this, a command takes its copy of the storage out of the temporary folder before it ends.
-        with interruptible(Event()):
+        given.stop = Event()
+        with interruptible(given.stop):
             return int(given.command(given))
     except UsageError as error:
         if error.detail:

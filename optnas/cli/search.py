@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from optnas.cli.command import STORAGE, add_command, file_stem, refuse
-from optnas.cli.interrupts import interruptible
 from optnas.cost import COSTS
 from optnas.front import Network
 from optnas.printable import shell_word
@@ -55,14 +54,12 @@ def _search(given: argparse.Namespace) -> int:
     settings = {name: value for name, value in vars(given).items() if name in names and value is not None}
     if "constraints" in settings:
         settings["constraints"] = tuple(part for text in settings["constraints"] for part in text.split(","))
-    watch = Watch()
-    with interruptible(watch.stop):
-        try:
-            result = search(watch, **settings)
-        except KeyboardInterrupt:
-            with suppress(OSError):  # the terminal may be gone
-                print("optnas: stopped; the same command goes on", file=sys.stderr)
-            return 130
+    try:
+        result = search(Watch(stop=given.stop), **settings)
+    except KeyboardInterrupt:
+        with suppress(OSError):  # the terminal may be gone
+            print("optnas: stopped; the same command goes on", file=sys.stderr)
+        return 130
     study, console = result.study, Terminal()
     members = result.front
     if result.stopped and not members:

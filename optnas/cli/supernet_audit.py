@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 def _audit(given: argparse.Namespace) -> int:
     audit = supernet_audit(
         given.study, given.storage, given.networks, workers=given.workers, device_command=given.device_command,
-        watcher=Watch(),
+        watcher=Watch(stop=given.stop),
     )  # fmt: skip
     if given.json:
         print(json.dumps({**asdict(audit), "trusted": audit.trusted, "sentence": str(audit)}, indent=2))
