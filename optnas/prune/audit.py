@@ -65,6 +65,8 @@ class Audit:
     """Of the intervals."""
     accepted: float
     """The share of the front that may be lost."""
+    share: float = 0.0
+    """The share of trials that the audit was to draw; 0 without one."""
 
     @property
     def verdict(self) -> str:
@@ -84,7 +86,9 @@ class Audit:
             f"({self.epochs_saved / max(whole, 1):.0%}). "
         )
         if self.audited == 0:
-            return text + "No pruned trial was audited, so what it cost is not known: run with an audit."
+            drawn = f"The audit of {self.share:.0%} of the trials drew none of these" if self.share else ""
+            advice = "more trials or a larger audit will tell" if self.share else "run with an audit"
+            return text + f"{drawn or 'No pruned trial was audited'}, so what it cost is not known: {advice}."
         guess, low, high = self.front_lost
         text += (
             f"Of {self.audited} more that were trained to the end as an audit ({self.epochs_audit} epochs), "
@@ -122,6 +126,7 @@ def audit(
     n_epochs: int,
     *,
     reference: Sequence[float] | None = None,
+    share: float = 0.0,
     accepted: float = 0.05,
     confidence: float = 0.95,
 ) -> Audit:
@@ -137,6 +142,7 @@ def audit(
         n_epochs: Epochs of a whole training.
         reference: (k,) the worst values that count for the hypervolume, which is that of the box from 0; by
             default the worst of each value among the whole trainings.
+        share: Of all trials that was to be drawn, for the sentences.
         accepted: The share of the front's members that may be lost.
         confidence: Of the intervals, in (0, 1).
 
@@ -175,6 +181,7 @@ def audit(
         hypervolume_regret=_regret(values, stopped, reference),
         confidence=confidence,
         accepted=accepted,
+        share=share,
     )
 
 

@@ -32,10 +32,13 @@ def audit_study(study: Study, accepted: float = 0.05) -> Audit:
         if is_trained(trial) and all(violation <= 0 for violation in trial.constraints.values())
     ]
     reference = attribute(study, "reference")
+    request = attribute(study, "request")
+    share = request.get("audit") if isinstance(request, dict) else None
     return audit(
         trials,
         max((trial.epochs for trial in trials), default=1),
         reference=None if reference is None else [reference[name] for name in objective_names(study)],
+        share=share if isinstance(share, float) else 0.0,
         accepted=accepted,
     )
 

@@ -51,3 +51,12 @@ def test_little_to_account_for(trials):
     account = audit_study(study_of(*trials))
     assert account.trials == len(trials)
     assert str(account)
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.0, "run with an audit"), (0.1, "The audit of 10% of the trials drew none")]
+)
+def test_an_audit_that_drew_none_is_not_asked_for_again(share, told):
+    study = study_of(((0.1, 10.0), 8, None), (None, 2, 2))
+    study.set_user_attr("optnas:request", {"audit": share})
+    assert told in str(audit_study(study))
