@@ -8,38 +8,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from sqlalchemy import Connection, Engine, Table, insert, inspect, select
+from sqlalchemy import Connection, Engine, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from optnas.errors import UsageError
+from optnas.study.tables import (
+    DIRECTIONS,
+    PARAMS,
+    PARTS,
+    STEPS,
+    STUDIES,
+    STUDY_SYSTEM,
+    STUDY_USER,
+    SYSTEM,
+    TRIALS,
+    USER,
+    VALUES,
+    attribute_rows,
+    param_rows,
+    step_rows,
+    stored_moment,
+    value_rows,
+)
 
 __all__ = ["Checks", "engine_of", "insert_study"]
 
 #: Trials whose rows are in memory at once.
 _AT_ONCE = 1000
-
-_STUDIES: Table = models.StudyModel.__table__
-_DIRECTIONS: Table = models.StudyDirectionModel.__table__
-_STUDY_USER: Table = models.StudyUserAttributeModel.__table__
-_STUDY_SYSTEM: Table = models.StudySystemAttributeModel.__table__
-_TRIALS: Table = models.TrialModel.__table__
-_VALUES: Table = models.TrialValueModel.__table__
-_PARAMS: Table = models.TrialParamModel.__table__
-_USER: Table = models.TrialUserAttributeModel.__table__
-_SYSTEM: Table = models.TrialSystemAttributeModel.__table__
-_STEPS: Table = models.TrialIntermediateValueModel.__table__
-_TIMES = inspect(models.TrialModel)
-_START, _COMPLETE = (
-    _TIMES.get_property_by_column(column).key for column in (_TRIALS.c.datetime_start, _TRIALS.c.datetime_complete)
-)
 
 
 class Checks:
@@ -115,23 +116,21 @@ def insert_study(
     with engine.begin() as connection:
         study_id = _insert_name(connection, name)
         told = [{"study_id": study_id, "objective": place, "direction": one} for place, one in enumerate(directions)]
-        _insert(connection, _DIRECTIONS, told)
-        _insert(connection, _TRIALS, [_trial(trial, study_id, number) for number, trial in enumerate(trials)])
+        _insert(connection, DIRECTIONS, told)
+        _insert(connection, TRIALS, [_trial(trial, study_id, number) for number, trial in enumerate(trials)])
         ids = _ids(connection, study_id)
         for start in range(0, len(trials), _AT_ONCE):
             some = range(start, min(start + _AT_ONCE, len(trials)))
             for table, rows in _parts([(ids[number], trials[number]) for number in some], checks).items():
                 _insert(connection, table, rows)
-        for table, attributes in ((_STUDY_USER, user_attrs), (_STUDY_SYSTEM, system_attrs(ids))):
-            rows = [
-                {"study_id": study_id, "key": key, "value_json": json.dumps(one)} for key, one in attributes.items()
-            ]
-            _insert(connection, table, rows)
+        for table, attributes in ((STUDY_USER, user_attrs), (STUDY_SYSTEM, system_attrs(ids))):
+            texts = _texts(attributes)
+            _insert(connection, table, [{"study_id": study_id, "key": key, "value_json": texts[key]} for key in texts])
 
 
 def _insert_name(connection: Connection, name: str) -> int:
     try:
-        made = connection.execute(insert(_STUDIES).values(study_name=name)).inserted_primary_key
+        made = connection.execute(insert(STUDIES).values(study_name=name)).inserted_primary_key
     except IntegrityError:
         raise UsageError(f"study {name!r} exists already in the storage: give it another name") from None
     assert made is not None
@@ -139,7 +138,7 @@ def _insert_name(connection: Connection, name: str) -> int:
 
 
 def _ids(connection: Connection, study_id: int) -> list[int]:
-    wanted = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id).order_by(_TRIALS.c.number)
+    wanted = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.number)
     return list(connection.scalars(wanted))
 
 
@@ -153,42 +152,24 @@ def _trial(trial: FrozenTrial, study_id: int, number: int) -> dict[str, Any]:
         "study_id": study_id,
         "number": number,
         "state": trial.state,
-        "datetime_start": _stored(_START, trial.datetime_start),
-        "datetime_complete": _stored(_COMPLETE, trial.datetime_complete),
+        "datetime_start": stored_moment(trial.datetime_start),
+        "datetime_complete": stored_moment(trial.datetime_complete),
     }
-
-
-def _stored(key: str, moment: datetime | None) -> Any:
-    """A moment as Optuna's version stores it, which has changed its mind on time zones."""
-    return getattr(models.TrialModel(datetime_start=moment, datetime_complete=moment), key)
 
 
 def _parts(trials: Sequence[tuple[int, FrozenTrial]], checks: Checks) -> dict[Table, list[dict[str, Any]]]:
     """What belongs to some trials, each given with its id, in the tables where it is kept."""
-    to_value = models.TrialValueModel.value_to_stored_repr
-    to_step = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
-    rows: dict[Table, list[dict[str, Any]]] = {table: [] for table in (_VALUES, _PARAMS, _USER, _SYSTEM, _STEPS)}
+    rows: dict[Table, list[dict[str, Any]]] = {table: [] for table, *_ in PARTS}
     for one, trial in trials:
-        for place, value in enumerate(trial.values or ()):
-            number, kind = to_value(value)
-            rows[_VALUES].append({"trial_id": one, "objective": place, "value": number, "value_type": kind})
-        for name, value in trial.params.items():
-            distribution = trial.distributions[name]
-            rows[_PARAMS].append(
-                {
-                    "trial_id": one,
-                    "param_name": name,
-                    "param_value": distribution.to_internal_repr(value),
-                    "distribution_json": checks.text(distribution),
-                }
-            )
-        for table, attributes in ((_USER, trial.user_attrs), (_SYSTEM, trial.system_attrs)):
-            rows[table] += [
-                {"trial_id": one, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()
-            ]
-        for step, value in trial.intermediate_values.items():
-            stored, of_kind = to_step(value)
-            rows[_STEPS].append(
-                {"trial_id": one, "step": step, "intermediate_value": stored, "intermediate_value_type": of_kind}
-            )
+        chosen = {name: (trial.distributions[name], value) for name, value in trial.params.items()}
+        params = {name: (kind.to_internal_repr(value), checks.text(kind)) for name, (kind, value) in chosen.items()}
+        rows[VALUES] += value_rows(one, trial.values or ())
+        rows[PARAMS] += param_rows(one, params)
+        rows[USER] += attribute_rows(one, _texts(trial.user_attrs))
+        rows[SYSTEM] += attribute_rows(one, _texts(trial.system_attrs))
+        rows[STEPS] += step_rows(one, trial.intermediate_values)
     return rows
+
+
+def _texts(attributes: Mapping[str, Any]) -> dict[str, str]:
+    return {key: json.dumps(value) for key, value in attributes.items()}

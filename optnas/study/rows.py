@@ -7,28 +7,41 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
     BindParameter,
-    Column,
     Connection,
-    Row,
     Table,
     bindparam,
     func,
     insert,
-    inspect,
     or_,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+
+from optnas.study.tables import (
+    KEYS,
+    PARAMS,
+    PARTS,
+    STEPS,
+    STUDIES,
+    SYSTEM,
+    TRIALS,
+    USER,
+    VALUES,
+    attribute_rows,
+    param_rows,
+    step_rows,
+    stored_moment,
+    trial_of,
+    value_rows,
+)
 
 __all__ = [
     "OWNER",
@@ -56,61 +69,44 @@ class TrialLost(UpdateFinishedTrialError):
     """Another coordinator has taken a trial over: what this one found of it is not wanted any more."""
 
 
-_STUDIES: Table = models.StudyModel.__table__
-_TRIALS: Table = models.TrialModel.__table__
-_VALUES: Table = models.TrialValueModel.__table__
-_PARAMS: Table = models.TrialParamModel.__table__
-_USER: Table = models.TrialUserAttributeModel.__table__
-_SYSTEM: Table = models.TrialSystemAttributeModel.__table__
-_STEPS: Table = models.TrialIntermediateValueModel.__table__
-_START = inspect(models.TrialModel).get_property_by_column(_TRIALS.c.datetime_start)
-_COMPLETE = inspect(models.TrialModel).get_property_by_column(_TRIALS.c.datetime_complete)
 _UNFINISHED = [state for state in TrialState if not state.is_finished()]
 
 # SQLite locks by a write alone, and a transaction that has read first may be too late to write.
-_HOLD_STUDY = update(_STUDIES).where(_STUDIES.c.study_id == bindparam("id")).values(study_name=_STUDIES.c.study_name)
+_HOLD_STUDY = update(STUDIES).where(STUDIES.c.study_id == bindparam("id")).values(study_name=STUDIES.c.study_name)
 _HOLD_STUDY_ROW = (
-    select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == bindparam("id")).with_for_update(key_share=True)
+    select(STUDIES.c.study_id).where(STUDIES.c.study_id == bindparam("id")).with_for_update(key_share=True)
 )
 _HOLD_TRIAL = (
-    update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("id"), _TRIALS.c.state.in_(_UNFINISHED))
-    .values(state=_TRIALS.c.state)
+    update(TRIALS)
+    .where(TRIALS.c.trial_id == bindparam("id"), TRIALS.c.state.in_(_UNFINISHED))
+    .values(state=TRIALS.c.state)
 )
 _END_TRIAL = (
-    update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("id"), _TRIALS.c.state.in_(_UNFINISHED))
+    update(TRIALS)
+    .where(TRIALS.c.trial_id == bindparam("id"), TRIALS.c.state.in_(_UNFINISHED))
     .values(state=bindparam("new"), datetime_complete=bindparam("ended"))
 )
 
 
 _BEGIN_TRIAL = (
-    update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("id"), _TRIALS.c.state == TrialState.WAITING)
+    update(TRIALS)
+    .where(TRIALS.c.trial_id == bindparam("id"), TRIALS.c.state == TrialState.WAITING)
     .values(state=TrialState.RUNNING, datetime_start=bindparam("started"))
 )
-_OWNER_OF = select(_SYSTEM.c.value_json).where(_SYSTEM.c.trial_id == bindparam("id"), _SYSTEM.c.key == OWNER)
-#: What belongs to a trial: the table, its columns, and their order; in the order of the arguments of `_trial`.
-_PARTS: list[tuple[Table, Sequence[Column[Any]], Column[Any]]] = [
-    (_VALUES, [_VALUES.c.value, _VALUES.c.value_type], _VALUES.c.objective),
-    (_PARAMS, [_PARAMS.c.param_name, _PARAMS.c.param_value, _PARAMS.c.distribution_json], _PARAMS.c.param_id),
-    (_USER, [_USER.c.key, _USER.c.value_json], _USER.c.trial_user_attribute_id),
-    (_SYSTEM, [_SYSTEM.c.key, _SYSTEM.c.value_json], _SYSTEM.c.trial_system_attribute_id),
-    (_STEPS, [_STEPS.c.step, _STEPS.c.intermediate_value, _STEPS.c.intermediate_value_type], _STEPS.c.step),
-]
+_OWNER_OF = select(SYSTEM.c.value_json).where(SYSTEM.c.trial_id == bindparam("id"), SYSTEM.c.key == OWNER)
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_READ_TRIALS = select(_TRIALS).where(_TRIALS.c.trial_id.in_(_IDS)).order_by(_TRIALS.c.trial_id)
+_READ_TRIALS = select(TRIALS).where(TRIALS.c.trial_id.in_(_IDS)).order_by(TRIALS.c.trial_id)
 _READ_PARTS = [
     select(table.c.trial_id, *columns).where(table.c.trial_id.in_(_IDS)).order_by(order)
-    for table, columns, order in _PARTS
+    for table, columns, order in PARTS
 ]
 #: All of it by one statement, for a server far away.
 _READ_AT_ONCE = _READ_TRIALS.add_columns(
     *(
         select(func.json_agg(postgresql.aggregate_order_by(func.json_build_array(*columns), order)))
-        .where(table.c.trial_id == _TRIALS.c.trial_id)
+        .where(table.c.trial_id == TRIALS.c.trial_id)
         .scalar_subquery()
-        for table, columns, order in _PARTS
+        for table, columns, order in PARTS
     )
 )
 
@@ -140,11 +136,11 @@ def new_trial(connection: Connection, study_id: int, owner: str | None = None) -
     """
     hold_study(connection, study_id)
     started = datetime.now()
-    number = select(func.count()).where(_TRIALS.c.study_id == study_id).scalar_subquery()
+    number = select(func.count()).where(TRIALS.c.study_id == study_id).scalar_subquery()
     row = connection.execute(
-        insert(_TRIALS)
-        .values(study_id=study_id, number=number, state=TrialState.RUNNING, datetime_start=_stored(started))
-        .returning(_TRIALS.c.trial_id, _TRIALS.c.number)
+        insert(TRIALS)
+        .values(study_id=study_id, number=number, state=TrialState.RUNNING, datetime_start=stored_moment(started))
+        .returning(TRIALS.c.trial_id, TRIALS.c.number)
     ).one()
     if owner is not None:
         own_trial(connection, row.trial_id, owner)
@@ -184,7 +180,7 @@ def read_trials(connection: Connection, trial_ids: Iterable[int]) -> list[Frozen
         some = {"ids": ids[start : start + _MOST_IDS]}
         if connection.dialect.name == "postgresql":
             found = connection.execute(_READ_AT_ONCE, some)
-            trials += [_trial(row, *(part or () for part in row[-len(_PARTS) :])) for row in found]
+            trials += [trial_of(row, *(part or () for part in row[-len(PARTS) :])) for row in found]
             continue
         rows, parts = connection.execute(_READ_TRIALS, some).all(), []
         for statement in _READ_PARTS:
@@ -192,7 +188,7 @@ def read_trials(connection: Connection, trial_ids: Iterable[int]) -> list[Frozen
             for trial_id, *part in connection.execute(statement, some):
                 by_trial[trial_id].append(part)
             parts.append(by_trial)
-        trials += [_trial(row, *(part[row.trial_id] for part in parts)) for row in rows]
+        trials += [trial_of(row, *(part[row.trial_id] for part in parts)) for row in rows]
     return trials
 
 
@@ -204,8 +200,8 @@ def changed_trials(
     Raises:
         KeyError: If there is no such study.
     """
-    news = or_(_TRIALS.c.trial_id > last_id, _TRIALS.c.trial_id.in_(list(unfinished)))
-    wanted = select(_TRIALS.c.trial_id, _TRIALS.c.state).where(_TRIALS.c.study_id == study_id, news)
+    news = or_(TRIALS.c.trial_id > last_id, TRIALS.c.trial_id.in_(list(unfinished)))
+    wanted = select(TRIALS.c.trial_id, TRIALS.c.state).where(TRIALS.c.study_id == study_id, news)
     rows = [(row.trial_id, row.state) for row in connection.execute(wanted)]
     if last_id < 0 and not rows:
         _check_study(connection, study_id)
@@ -218,7 +214,7 @@ def study_of(connection: Connection, trial_id: int) -> int:
     Raises:
         KeyError: If there is no such trial.
     """
-    study_id: int | None = connection.scalar(select(_TRIALS.c.study_id).where(_TRIALS.c.trial_id == trial_id))
+    study_id: int | None = connection.scalar(select(TRIALS.c.study_id).where(TRIALS.c.trial_id == trial_id))
     if study_id is None:
         raise KeyError(f"there is no trial of the id {trial_id}")
     return study_id
@@ -236,14 +232,13 @@ def own_trial(connection: Connection, trial_id: int, owner: str) -> bool:
     """
     if not connection.execute(_HOLD_TRIAL, {"id": trial_id}).rowcount:
         return False
-    rows = [{"trial_id": trial_id, "key": OWNER, "value_json": json.dumps(owner)}]
-    _upsert(connection, models.TrialSystemAttributeModel, ("trial_id", "key"), rows)
+    _upsert(connection, SYSTEM, attribute_rows(trial_id, {OWNER: json.dumps(owner)}))
     return True
 
 
 def begin_waiting(connection: Connection, trial_id: int) -> bool:
     """Let a trial run that waits; False if it does no longer."""
-    started = {"id": trial_id, "started": _stored(datetime.now())}
+    started = {"id": trial_id, "started": stored_moment(datetime.now())}
     return bool(connection.execute(_BEGIN_TRIAL, started).rowcount)
 
 
@@ -270,21 +265,16 @@ def end_trial(
     owner: str | None = None,
 ) -> None:
     """As `write_trial`, with the state and values."""
-    change = {"id": trial_id, "new": state, "ended": None if ended is None else _stored(ended)}
+    change = {"id": trial_id, "new": state, "ended": None if ended is None else stored_moment(ended)}
     if not connection.execute(_END_TRIAL, change).rowcount:
         raise UpdateFinishedTrialError(f"the trial of the id {trial_id} has ended, or is gone")
     _check_owner(connection, trial_id, owner)
     _put(connection, trial_id, gathered)
-    stored = [models.TrialValueModel.value_to_stored_repr(value) for value in values or ()]
-    rows = [
-        {"trial_id": trial_id, "objective": objective, "value": value, "value_type": kind}
-        for objective, (value, kind) in enumerate(stored)
-    ]
-    _upsert(connection, models.TrialValueModel, ("trial_id", "objective"), rows)
+    _upsert(connection, VALUES, value_rows(trial_id, values or ()))
 
 
 def _check_study(connection: Connection, study_id: int) -> None:
-    if connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study_id)) is None:
+    if connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)) is None:
         raise KeyError(f"there is no study of the id {study_id}")
 
 
@@ -296,82 +286,18 @@ def _check_owner(connection: Connection, trial_id: int, owner: str | None) -> No
 
 
 def _put(connection: Connection, trial_id: int, gathered: Gathered) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "trial_id": trial_id,
-            "param_name": name,
-            "param_value": value,
-            "distribution_json": distribution_to_json(distribution),
-        }
-        for name, (value, distribution) in gathered.params.items()
-    ]
-    _upsert(connection, models.TrialParamModel, ("trial_id", "param_name"), rows)
-    for table, attributes in (
-        (models.TrialUserAttributeModel, gathered.user_attrs),
-        (models.TrialSystemAttributeModel, gathered.system_attrs),
-    ):
-        rows = [{"trial_id": trial_id, "key": key, "value_json": text} for key, text in attributes.items()]
-        _upsert(connection, table, ("trial_id", "key"), rows)
-    rows = []
-    for step, value in gathered.intermediate_values.items():
-        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
-        rows.append({"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind})
-    _upsert(connection, models.TrialIntermediateValueModel, ("trial_id", "step"), rows)
+    params = {name: (value, distribution_to_json(one)) for name, (value, one) in gathered.params.items()}
+    _upsert(connection, PARAMS, param_rows(trial_id, params))
+    _upsert(connection, USER, attribute_rows(trial_id, gathered.user_attrs))
+    _upsert(connection, SYSTEM, attribute_rows(trial_id, gathered.system_attrs))
+    _upsert(connection, STEPS, step_rows(trial_id, gathered.intermediate_values))
 
 
-def _upsert(connection: Connection, model: Any, key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+def _upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Write rows over those of the same key."""
     if not rows:
         return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(model.__table__)
+    dialect, key = sqlite if connection.dialect.name == "sqlite" else postgresql, KEYS[table]
+    statement = dialect.insert(table)
     values = {name: statement.excluded[name] for name in rows[0] if name not in key}
     connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values), rows)
-
-
-def _stored(moment: datetime) -> Any:
-    """A moment as Optuna's version stores it, which has changed its mind on time zones."""
-    trial = models.TrialModel(datetime_start=moment)
-    return getattr(trial, _START.key)
-
-
-@lru_cache(maxsize=4096)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
-
-
-def _trial(
-    row: Row[Any],
-    values: Iterable[Sequence[Any]],
-    params: Iterable[Sequence[Any]],
-    user_attrs: Iterable[Sequence[Any]],
-    system_attrs: Iterable[Sequence[Any]],
-    steps: Iterable[Sequence[Any]],
-) -> FrozenTrial:
-    times = models.TrialModel(**{_START.key: row.datetime_start, _COMPLETE.key: row.datetime_complete})
-    distributions = {name: _distribution(text) for name, _, text in params}
-    return FrozenTrial(
-        number=row.number,
-        state=row.state,
-        value=None,
-        values=[_value(value, kind) for value, kind in values] or None,
-        datetime_start=times.datetime_start,
-        datetime_complete=times.datetime_complete,
-        params={name: distributions[name].to_external_repr(value) for name, value, _ in params},
-        distributions=distributions,
-        user_attrs={key: json.loads(text) for key, text in user_attrs},
-        system_attrs={key: json.loads(text) for key, text in system_attrs},
-        intermediate_values={step: _step(value, kind) for step, value, kind in steps},
-        trial_id=row.trial_id,
-    )
-
-
-def _value(value: float | None, kind: Any) -> float:
-    kinds = models.TrialValueModel.TrialValueType
-    return models.TrialValueModel.stored_repr_to_value(value, kind if isinstance(kind, kinds) else kinds[kind])
-
-
-def _step(value: float | None, kind: Any) -> float:
-    kinds = models.TrialIntermediateValueModel.TrialIntermediateValueType
-    stored = kind if isinstance(kind, kinds) else kinds[kind]
-    return models.TrialIntermediateValueModel.stored_repr_to_intermediate_value(value, stored)
