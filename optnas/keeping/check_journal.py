@@ -11,6 +11,7 @@ from optnas.errors import UsageError
 from optnas.keeping.beside import is_held, locks_of
 from optnas.keeping.findings import Finding
 from optnas.printable import shell_word
+from optnas.study.addresses import check_place
 from optnas.study.journal import is_journal, read_lines
 
 __all__ = ["check_journal", "check_journal_kind"]
@@ -26,10 +27,7 @@ def check_journal_kind(path: Path) -> None:
     Raises:
         UsageError: If there is none, or it is of another kind.
     """
-    if not path.exists():
-        raise UsageError(f"storage {path}: there is no such file")
-    if path.is_dir():
-        raise UsageError(f"storage {path}: expected a journal of Optuna, got a folder")
+    check_place(path, False, "a journal of Optuna", write=False)
     try:
         known = is_journal(path)
     except OSError as error:

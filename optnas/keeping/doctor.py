@@ -21,7 +21,7 @@ from optnas.keeping.findings import SEVERITIES, Finding
 from optnas.keeping.record import half_studies
 from optnas.keeping.salvage import is_short
 from optnas.study import open_storage, shown_storage, sqlite_path, study_names
-from optnas.study.addresses import journal_path, sqlite_address
+from optnas.study.addresses import check_place, journal_path, sqlite_address
 from optnas.study.journal import is_journal, open_journal
 from optnas.study.schema import tables_of
 from optnas.study.snapshot import snapshot
@@ -129,10 +129,7 @@ def check_kind(path: Path) -> None:
     Raises:
         UsageError: If there is none, or it is of another kind.
     """
-    if not path.exists():
-        raise UsageError(f"storage {path}: there is no such file")
-    if path.is_dir():
-        raise UsageError(f"storage {path}: expected a SQLite file, got a folder")
+    check_place(path, False, "a SQLite file", write=False)
     try:
         with path.open("rb") as file:
             header = file.read(16)
