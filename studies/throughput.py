@@ -30,8 +30,8 @@ from torch import nn
 
 from optnas import Objective
 from optnas.study import InProcess, open_storage, open_study, run
+from optnas.study.locks import setting_up
 from optnas.study.shared import Shared
-from optnas.study.storage import setting_up
 from optnas.study.write_behind import WriteBehindStorage
 from optnas.task import Learned, Task
 

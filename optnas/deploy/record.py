@@ -17,8 +17,8 @@ from optuna import Study
 from optnas.errors import UsageError
 from optnas.objective import ATTRIBUTE
 from optnas.study import attribute, weights_folder
+from optnas.study.folders import safe_name
 from optnas.study.reopen import Reopened
-from optnas.study.storage import safe_name
 
 __all__ = [
     "Reading",

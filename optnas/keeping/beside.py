@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 from optuna import Study
 
 from optnas.study import attribute, checkpoints_folder, storage_file
+from optnas.study.locks import is_searched, lock_path
 from optnas.study.postgres import is_postgresql
-from optnas.study.storage import is_searched, lock_path
 
 __all__ = [
     "FOLDERS",

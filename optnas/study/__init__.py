@@ -4,14 +4,10 @@ from optnas.study.addresses import shown_storage, sqlite_path, storage_file
 from optnas.study.coordinator import Event, SearchStopped, is_trained, run
 from optnas.study.create import attribute, find_study, open_study, study_names, versions
 from optnas.study.executor import Executor, InProcess, LimitExceeded, NoWorker, WorkerDied
+from optnas.study.folders import artifacts_folder, checkpoints_folder, weights_folder
+from optnas.study.locks import coordinate
 from optnas.study.process_pool import ProcessPool
-from optnas.study.storage import (
-    artifacts_folder,
-    checkpoints_folder,
-    coordinate,
-    open_storage,
-    weights_folder,
-)
+from optnas.study.storage import open_storage
 
 __all__ = [
     "Event",

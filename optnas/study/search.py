@@ -21,6 +21,7 @@ from optnas.objective import ATTRIBUTE, Objective
 from optnas.prune import NoPruner
 from optnas.sampler import CostAwareSampler, Experience
 from optnas.space import space_name
+from optnas.study.addresses import storage_file
 from optnas.study.coordinator import Event, SearchStopped, run
 from optnas.study.create import attribute, find_study, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, stagnant
@@ -29,11 +30,12 @@ from optnas.study.executors import make_executor
 from optnas.study.first_look import first_look
 from optnas.study.gradient import check_gradient, gradient
 from optnas.study.holding import Sole
+from optnas.study.locks import can_share, coordinate, setting_up
 from optnas.study.one_shot import check_one_shot, one_shot
 from optnas.study.reopen import Reopened, attributes_before, identity_of, make_objective
 from optnas.study.settings import GRADIENT, Settings, settings_from
 from optnas.study.shared import Shared
-from optnas.study.storage import can_share, closed_if_it_fails, coordinate, open_storage, setting_up, storage_file
+from optnas.study.storage import closed_if_it_fails, open_storage
 from optnas.study.supernet import image_task, supernet_path
 from optnas.study.supernet_audit import audit_supernet
 from optnas.study.supernet_training import train_supernet

@@ -24,10 +24,10 @@ from optnas.sampler import check_sampler
 from optnas.space import Space, load_space, space_name
 from optnas.study.ending import parse_duration
 from optnas.study.files import Files
+from optnas.study.folders import checkpoints_folder, weights_folder
 from optnas.study.limits import Limits
 from optnas.study.ray_cluster import import_ray
 from optnas.study.resources import check_share, cores, trials_at_a_time, visible_gpus
-from optnas.study.storage import checkpoints_folder, weights_folder
 from optnas.task import ImageTask
 
 __all__ = ["Settings", "explanations", "settings_from"]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import socket
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator
@@ -14,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import event
 
@@ -29,35 +24,15 @@ from optnas.study.addresses import (
     shown_storage,
     sqlite_address,
     sqlite_path,
-    storage_file,
 )
 from optnas.study.journal import cut_halves, is_journal, open_journal, read_lines
-from optnas.study.patience import Say
-from optnas.study.postgres import Lock, engine_settings, is_locked, is_postgresql, locked, one_at_a_time, tune
+from optnas.study.locks import coordinate
+from optnas.study.postgres import engine_settings, is_postgresql, one_at_a_time, tune
 from optnas.study.schema import is_made, names_in, tables_of, upgrade
 from optnas.study.snapshot import snapshot
 from optnas.study.write_behind import WriteBehindStorage
 
-__all__ = [
-    "artifacts_folder",
-    "can_share",
-    "checkpoints_folder",
-    "closed_if_it_fails",
-    "coordinate",
-    "is_searched",
-    "mend_journal",
-    "open_storage",
-    "setting_up",
-    "shown_storage",
-    "sqlite_path",
-    "storage_file",
-    "upgrade_tables",
-    "weights_folder",
-]
-
-#: Who looks whether a study in a file is searched holds it for a moment, see `optnas.keeping.beside`; and a search that
-#: ends lets it go a moment later.
-_LOCK_S = 0.5
+__all__ = ["closed_if_it_fails", "mend_journal", "open_storage", "upgrade_tables"]
 
 
 def open_storage(
@@ -240,160 +215,3 @@ def _check_header(path: Path) -> bool:
         which = f"a journal, whose address is journal:///{path}" if is_journal(path) else "another kind of file"
         raise UsageError(f"storage {path}: expected a SQLite database of Optuna, got {which}")
     return bool(header)
-
-
-def weights_folder(storage: str, study_name: str) -> Path | None:
-    """Where the trained weights of a study are kept, beside the storage's file; None for one without.
-
-    Studies never share a folder, whatever signs are in their names and even where file names ignore case.
-    """
-    return _beside(storage, "weights", study_name)
-
-
-def checkpoints_folder(storage: str, study_name: str, given: str | None = None) -> Path | None:
-    """Where a study's running trainings leave their checkpoints; None where they leave none.
-
-    Args:
-        storage: Its address.
-        study_name: The name of the study.
-        given: What a person said: a folder, in which studies of one name in several storages have one each, or none.
-            By default they lie beside the storage's file, as weights do.
-    """
-    if given is None:
-        return _beside(storage, "checkpoints", study_name)
-    if given == "none":
-        return None
-    path = storage_file(storage)
-    where = shown_storage(storage) if path is None else str(path.resolve())
-    if storage == "memory":
-        where = f"process {os.getpid()} on {socket.gethostname()}"  # nobody else goes on with it
-    return Path(given).resolve() / f"{safe_name(study_name)}-{_digest(where)}"
-
-
-def _beside(storage: str, what: str, study_name: str) -> Path | None:
-    path = storage_file(storage)
-    if path is None:
-        return None
-    path = path.resolve()  # one file may have several names
-    return path.with_name(f"{path.name}-{what}") / safe_name(study_name)
-
-
-def artifacts_folder(storage: str) -> Path | None:
-    """Where optuna-dashboard finds the pictures of a storage's trials: beside its file, in the working folder for one
-    without, and nowhere for one in memory."""
-    if storage == "memory":
-        return None
-    path = storage_file(storage)
-    if path is None:
-        return Path("optnas-artifacts")
-    path = path.resolve()  # one file may have several names
-    return path.with_name(f"{path.name}-artifacts")
-
-
-def safe_name(name: str) -> str:
-    """A name for a file, another one for each name."""
-    safe = re.sub(r"[^a-z0-9_-]+", "_", name.lower())[:60]
-    return safe if safe == name != "" else f"{safe}-{_digest(name)}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=6).hexdigest()
-
-
-def lock_path(storage: str, study_name: str) -> Path | None:
-    """The file by which a search holds a study, see `coordinate`; None where there is none."""
-    path = storage_file(storage)
-    if path is None:
-        return None
-    path = path.resolve()  # one file may have several names
-    return path.with_name(f"{path.name}.{_digest(study_name)}.lock")
-
-
-def can_share(storage: str) -> bool:
-    """Whether several coordinators may search one study of a storage."""
-    return is_postgresql(storage)
-
-
-@contextmanager
-def setting_up(storage: str, study_name: str, say: Say = lambda text: None) -> Iterator[None]:
-    """Make a study, or read how it was made, while nobody else does.
-
-    Args:
-        storage: Its address.
-        study_name: The name of the study.
-        say: Told if it has to wait.
-    """
-    if not is_postgresql(storage):
-        yield  # whoever holds the study is alone
-        return
-    with one_at_a_time(storage, f"study {study_name!r} is set up", say):
-        yield
-
-
-def is_searched(storage: str, study_name: str) -> bool:
-    """Whether a process holds a study of a PostgreSQL, see `coordinate`."""
-    return is_locked(storage, _searched(study_name))
-
-
-def _searched(study_name: str) -> str:
-    return f"study {study_name!r} is searched"
-
-
-@contextmanager
-def coordinate(storage: str, study_name: str, *, alone: bool = True) -> Iterator[Callable[[], None]]:
-    """Hold a study for one coordinator: two on one file would run the same trials.
-
-    The lock goes with the process, however it ends. In a database that is neither SQLite nor PostgreSQL there is none.
-    That of PostgreSQL goes with its connection too, and is taken again where that was lost.
-
-    Args:
-        storage: Its address.
-        study_name: The name of the study.
-        alone: False for one of several coordinators, which PostgreSQL can have.
-
-    Yields:
-        What raises a UsageError once another process has taken the study, while the connection was lost.
-
-    Raises:
-        UsageError: If another process holds the study.
-    """
-
-    def check() -> None:
-        if lock is not None and lock.lost:
-            raise UsageError(
-                f"study {study_name!r} in {shown_storage(storage)} was taken by another process while the server did "
-                "not answer: this one ends, what was stored is kept; wait for the other, and the same command goes on"
-            )
-
-    lock: Lock | None = None
-    if is_postgresql(storage):
-        with locked(storage, _searched(study_name), alone=alone, wait_s=_LOCK_S) as lock:
-            if lock is None:
-                raise UsageError(
-                    f"study {study_name!r} in {shown_storage(storage)} is being searched by another process"
-                    f"{', which has to be alone' if not alone else ''}: wait for it, or give --study another name"
-                )
-            yield check
-        return
-    path, held_by = storage_file(storage), lock_path(storage, study_name)
-    if path is None or held_by is None:
-        yield check
-        return
-    file_lock = FileLock(held_by, timeout=_LOCK_S)
-    try:
-        file_lock.acquire()
-    except Timeout:
-        raise UsageError(
-            f"study {study_name!r} in {path.resolve()} is being searched by another process on {socket.gethostname()}: "
-            "wait for it, or give --study another name"
-        ) from None
-    except OSError as error:
-        raise UsageError(
-            f"study {study_name!r} in {path.resolve()} cannot be held: its lock {held_by.name}: "
-            f"{error.strerror or error}; if it is somebody else's and nobody searches, remove it"
-        ) from None
-    try:
-        yield check
-    finally:
-        held_by.unlink(missing_ok=True)
-        file_lock.release()

@@ -23,7 +23,7 @@ from optnas.keeping.mend import mend
 from optnas.keeping.record import read_record
 from optnas.keeping.restore import restore_study
 from optnas.study import coordinate, open_storage, versions, weights_folder
-from optnas.study.storage import lock_path
+from optnas.study.locks import lock_path
 
 
 def address(path):

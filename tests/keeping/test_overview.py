@@ -12,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optnas.keeping.check_files import check_files
 from optnas.keeping.overview import overview, storage_bytes
 from optnas.study import checkpoints_folder, coordinate, open_storage, weights_folder
-from optnas.study.storage import lock_path
+from optnas.study.locks import lock_path
 
 
 def address(path):

@@ -22,7 +22,7 @@ from pathlib import Path
 import optuna, toy
 from optnas.sampler import make_sampler
 from optnas.study import InProcess, open_storage, open_study, run, shared
-from optnas.study.storage import setting_up
+from optnas.study.locks import setting_up
 
 address, name, trials, delay, log, grace, ready, count = sys.argv[1:]
 shared._BEAT, shared._GRACE = timedelta(seconds=float(grace) / 10), timedelta(seconds=float(grace))

@@ -22,9 +22,9 @@ from optnas.errors import UsageError
 from optnas.keeping.beside import searched_now
 from optnas.keeping.doctor import examine
 from optnas.study import checkpoints_folder, coordinate, open_storage
+from optnas.study.locks import setting_up
 from optnas.study.postgres import lock_key
 from optnas.study.search import Watcher, search
-from optnas.study.storage import setting_up
 from optnas.study.write_behind import WriteBehindStorage
 
 PASSWORD = "pg-Secret-9f2c"

@@ -1,19 +1,13 @@
-import errno
 import gc
 import sqlite3
-import subprocess
-import sys
-import threading
 from contextlib import closing
 
 import optuna
 import pytest
-from filelock import FileLock
 from optuna.trial import create_trial
 
 from optnas.errors import UsageError
-from optnas.study import coordinate, find_study, open_storage, shown_storage, study_names
-from optnas.study.storage import lock_path
+from optnas.study import find_study, open_storage, shown_storage, study_names
 
 
 def address(path):
@@ -85,28 +79,6 @@ def test_finding_a_study(tmp_path):
     with pytest.raises(UsageError, match="no study 'three'"):
         find_study(storage, "three", "a.db")
     assert find_study(storage, "one", "a.db").study_name == "one"
-
-
-def test_one_coordinator_a_study(tmp_path):
-    storage = address(tmp_path / "a.db")
-    holder = (
-        "import sys, time\n"
-        "from optnas.study import coordinate\n"
-        f"with coordinate({storage!r}, 's'):\n"
-        "    print('held', flush=True)\n"
-        "    time.sleep(600)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    with pytest.raises(UsageError, match=r"'s' in .* is being searched by another process"), coordinate(storage, "s"):
-        pass
-    with coordinate(storage, "another"):
-        pass
-    process.kill()  # the lock goes with the process
-    process.communicate()
-    with coordinate(storage, "s"):
-        pass
-    assert list(tmp_path.glob("*.lock")) == []
 
 
 @pytest.mark.parametrize(
@@ -184,26 +156,3 @@ def test_a_file_that_cannot_be_read_is_called_by_its_own_name(tmp_path):
         connection.execute("CREATE TABLE bookmarks (url TEXT)")
     with pytest.raises(UsageError, match=f"storage {tmp_path}/other.db: the database belongs to something else"):
         open_storage(address(tmp_path / "other.db"), read_only=True)
-
-
-def test_who_only_looks_whether_a_study_is_searched_keeps_no_search_from_it(tmp_path):
-    storage = address(tmp_path / "a.db")
-    held = FileLock(lock_path(storage, "s"), thread_local=False)
-    held.acquire()
-    look = threading.Timer(0.1, held.release)
-    look.start()
-    with coordinate(storage, "s"):
-        pass
-    look.join()
-
-
-def test_a_lock_of_another_user_is_told_in_a_sentence(tmp_path, monkeypatch):
-    def refuse(lock):
-        raise PermissionError(errno.EACCES, "Permission denied", lock.lock_file)
-
-    monkeypatch.setattr(FileLock, "acquire", refuse)
-    with (
-        pytest.raises(UsageError, match=r"'s' in .*a.db cannot be held: its lock a.db.*lock: Permission denied; if"),
-        coordinate(address(tmp_path / "a.db"), "s"),
-    ):
-        pass
