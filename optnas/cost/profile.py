@@ -13,7 +13,7 @@ from optnas.cost.constraint import Constraint
 from optnas.cost.price import Prices
 from optnas.cost.table import UnknownBlock
 from optnas.errors import UsageError
-from optnas.space import Build, RandomTrial
+from optnas.space import Build, Choices, RandomTrial
 from optnas.threads import one_thread
 
 __all__ = ["Profile", "profile"]
@@ -29,6 +29,8 @@ class Profile:
     """How many of them could not be built or run, or are not known to a latency table."""
     costs: Mapping[str, Sequence[float]]
     """Each cost of the valid networks, in its unit."""
+    choices: Sequence[Choices]
+    """What the valid networks chose, in the same order."""
     share: float
     """How many of all networks meet the constraints, between 0 and 1."""
     problem: str = ""
@@ -70,13 +72,15 @@ def profile(
     generator = np.random.default_rng(seed)
     names = list(dict.fromkeys([*costs, *(constraint.cost for constraint in constraints)]))
     table: dict[str, list[float]] = {name: [] for name in names}
+    choices: list[Choices] = []
     problem, meeting = "", 0
     reasons: list[str] = []
     unknown: list[str] = []
     for done in range(1, samples + 1):
+        trial = RandomTrial(generator)
         try:
             with one_thread():
-                measured = _measure(build(RandomTrial(generator)), input_shape, names, prices)
+                measured = _measure(build(trial), input_shape, names, prices)
         except Exception as error:
             if isinstance(error, UnknownBlock):
                 unknown.append(str(error))
@@ -87,13 +91,14 @@ def profile(
         else:
             for name in names:
                 table[name].append(measured[name])
+            choices.append(trial.params)
             meeting += all(constraint.violation(measured) <= 0 for constraint in constraints)
         on_sample(done)
     if len(unknown) > samples / 2:
         raise UsageError(f"{len(unknown)} of {samples} random networks cannot be foretold; the first: {unknown[0]}")
     if len(reasons) == samples:
         raise UsageError(f"none of {samples} random networks of the space works: {reasons[0]}", problem)
-    return Profile(samples, len(reasons), table, meeting / samples, problem, len(unknown))
+    return Profile(samples, len(reasons), table, choices, meeting / samples, problem, len(unknown))
 
 
 def _measure(

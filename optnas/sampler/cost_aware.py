@@ -108,6 +108,20 @@ class CostAwareSampler(PlannedSampler):
         with self._lock:
             self._planner_of(study)
 
+    def spread(self, study: Study, count: int) -> list[Choices]:
+        """Up to so many networks that may be proposed, from the least to the greatest of what they cost: what to look
+        at first where something has to be measured.
+
+        Args:
+            study: As for `prepare`.
+            count: How many.
+
+        Raises:
+            NothingToPropose: As the class says.
+        """
+        with self._lock:
+            return self._planner_of(study).spread(count)
+
     def expected_gain(self, study: Study) -> float | None:
         """How much the next training is expected to add to the study's hypervolume, as a share of it.
 

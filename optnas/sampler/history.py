@@ -14,12 +14,25 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["History", "read_history", "violation_of"]
+__all__ = ["History", "Surveyed", "read_history", "surveyed_of", "violation_of"]
 
 Array = NDArray[np.float64]
 
 #: The validation error after each epoch, as `optnas.objective` keeps it in a trial's user attributes.
 _CURVE = "optnas:curve"
+#: Networks whose costs were measured before the first trial, as a search keeps them in the study's user attributes.
+_TIMED = "optnas:timed"
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A network that was measured, and is no trial."""
+
+    params: Mapping[str, Any]
+    costs: Mapping[str, float]
+    """By name."""
+    constraints: Mapping[str, float]
+    """By how much it breaks each one that was measured, as those of a trial."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,8 @@ class History:
     """(p,) what these would probably have reached, from their last error and the curves of the finished."""
     refused: Sequence[FrozenTrial]
     """Pruned trials without a curve that break a constraint: they were not trained."""
+    surveyed: Sequence[Surveyed]
+    """Networks that were measured before the first trial."""
     pending: Sequence[Mapping[str, Any]]
     """Params of the trials in training, as far as they are known."""
     blind: int
@@ -90,11 +105,17 @@ def read_history(study: Study, number: int, plans: Mapping[int, Mapping[str, Any
         stopped,
         _extrapolate(stopped, finished),
         [trial for trial in pruned if not trial.user_attrs.get(_CURVE) and violation_of(trial) > 0],
+        surveyed_of(study),
         pending,
         blind,
         failed,
         [trial.params for trial in (*finished, *pruned)] + failed + pending,
     )
+
+
+def surveyed_of(study: Study) -> list[Surveyed]:
+    """Networks that were measured before the first trial of a study."""
+    return [Surveyed(one["params"], one["costs"], one["constraints"]) for one in study.user_attrs.get(_TIMED) or ()]
 
 
 def violation_of(trial: FrozenTrial) -> float:

@@ -45,17 +45,22 @@ class Model:
     Errors crowd near the best and have a long tail, so a Gaussian process sees log(loss - origin). How far the
     origin lies below the best decides what is believed: near, and a slightly better network is hard to
     imagine; far, and the bad ones rule the scale. Neither is right everywhere, so the model is an equal
-    mixture over origins.
+    mixture over origins. What is measured of a network and is not learned, such as its latency, has an origin of its
+    own, nothing, and no useless values.
 
     Args:
         features: Of n networks.
         losses: (n,).
+        origin: Below all losses, if it is known.
     """
 
-    def __init__(self, features: Features, losses: Array) -> None:
-        losses = np.minimum(losses, _CAP)
-        best, median = float(losses.min()), float(np.median(losses))
-        self._origins = best - np.array(_SHIFTS) * (median - best or 1.0)
+    def __init__(self, features: Features, losses: Array, origin: float | None = None) -> None:
+        if origin is None:
+            losses = np.minimum(losses, _CAP)
+            best, median = float(losses.min()), float(np.median(losses))
+            self._origins = best - np.array(_SHIFTS) * (median - best or 1.0)
+        else:
+            self._origins = np.array([origin])
         self._process = GaussianProcess(features, np.log(losses[:, None] - self._origins))
 
     def predict(self, features: Features) -> Mixture:
@@ -76,9 +81,10 @@ class Judge:
     Args:
         catalogue: Of the candidates.
         history: The study without the trial that asks, with at least two finished trials.
-        partly: Trials without values, and their losses as far as they are known.
+        partly: Networks without values, and their losses as far as they are known.
         known: Column of the losses to column of the costs, for the objectives known beforehand.
         signs: (k,) -1 where an objective is maximised.
+        learned: The column that training tells; other unknown ones are costs that are measured.
         startup: How many of the finished trials are a sample of the whole range, not of the front.
         limits: That only measuring tells; what a network would improve counts by its chance to be within.
     """
@@ -90,6 +96,7 @@ class Judge:
         partly: Partly,
         known: Mapping[int, int],
         signs: Array,
+        learned: int,
         startup: int,
         limits: Limits | None = None,
     ) -> None:
@@ -97,7 +104,7 @@ class Judge:
         self._catalogue, self._history = catalogue, history
         self._known, self._signs = dict(known), signs
         self._unknown = [column for column in range(len(signs)) if column not in known]
-        self._partly = partly
+        self._learned, self._partly = learned, partly
         self._low, self._high = self._range(startup)
         self._front = self._scale(history.losses[history.feasible])
         self._models = self._fit()
@@ -158,26 +165,40 @@ class Judge:
         return low, np.where(high > low, high, low + 1.0)
 
     def _fit(self) -> dict[int, Model]:
-        trials, partly = self._partly
+        networks, partly = self._partly
         losses = self._scale(np.concatenate([self._history.losses, partly]))
-        rows = self._catalogue.rows([trial.params for trial in (*self._history.finished, *trials)])
+        rows = self._catalogue.rows([*(trial.params for trial in self._history.finished), *networks])
         for column in self._known:
             losses[:, column] = self._losses(rows)[:, column]
         models = {}
         for column in self._unknown:
-            used = _nearest(losses, np.flatnonzero((rows >= 0) & np.isfinite(losses[:, column])))
-            models[column] = Model(self._catalogue.features(rows[used]), losses[used, column])
+            usable = (rows >= 0) & np.isfinite(losses[:, column])
+            origin = self._origin(column)
+            if origin is not None:
+                usable &= losses[:, column] > origin
+            used = _nearest(losses, np.flatnonzero(usable))
+            models[column] = Model(self._catalogue.features(rows[used]), losses[used, column], origin)
         return models
 
+    def _origin(self, column: int) -> float | None:
+        """What nothing is in the scale of a measured cost; None for a column that training tells."""
+        if column == self._learned or self._signs[column] < 0:
+            return None
+        nothing = float(-self._low[column] / (self._high[column] - self._low[column]))
+        return nothing if self._low[column] > 0 else None
+
     def _worst(self) -> Array:
-        """(k,) the worst scaled losses that count: the greatest cost, and the error that nine networks in
-        ten are expected to stay below.
+        """(k,) the worst scaled losses that count: the greatest cost, known or expected, and the error that nine
+        networks in ten are expected to stay below.
         """
         worst = np.ones(len(self._signs))
         first = self._catalogue.first[:: 1 + len(self._catalogue.first) // _SAMPLE]
         for column, model in self._models.items():
-            expected = np.quantile(model.predict(self._catalogue.features(first)).median, _WORST)
-            worst[column] = np.clip(expected, _LEAST, _CAP)
+            expected = model.predict(self._catalogue.features(first)).median
+            if self._origin(column) is None:
+                worst[column] = np.clip(np.quantile(expected, _WORST), _LEAST, _CAP)
+            else:
+                worst[column] = max(expected.max(), self._front[:, column].max(initial=0.0))
         return worst
 
     def _take(self, rows: Rows) -> None:

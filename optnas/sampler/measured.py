@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,14 @@ from scipy.special import ndtr
 
 from optnas.sampler.candidates import Catalogue
 from optnas.sampler.encoding import Features
-from optnas.sampler.history import History
+from optnas.sampler.history import History, Surveyed, surveyed_of
 from optnas.sampler.surrogate import GaussianProcess
 
 __all__ = ["ERROR", "INFORMED", "Limits", "Partly", "broken", "foresight", "limits_of", "outcomes", "partly_known"]
 
 Array = NDArray[np.float64]
-#: Trials, and (p, k) their losses, NaN where they are not known.
-Partly = tuple[Sequence[FrozenTrial], Array]
+#: The params of p networks, and (p, k) their losses, NaN where they are not known.
+Partly = tuple[Sequence[Mapping[str, Any]], Array]
 
 #: What training learns and what it costs, as `optnas.objective` names and keeps them.
 ERROR, _COSTS = "error", "optnas:costs"
@@ -64,7 +65,7 @@ class Limits:
 
 def limits_of(catalogue: Catalogue, history: History) -> Limits | None:
     """The limits that proposals have been beyond, if there are any."""
-    measured = [*history.finished, *history.stopped, *history.refused]
+    measured: list[FrozenTrial | Surveyed] = [*history.finished, *history.stopped, *history.refused, *history.surveyed]
     names = broken([trial.constraints for trial in measured])
     rows = catalogue.rows([trial.params for trial in measured])
     if not names or (rows >= 0).sum() < INFORMED:
@@ -74,7 +75,9 @@ def limits_of(catalogue: Catalogue, history: History) -> Limits | None:
 
 
 def partly_known(history: History, names: Sequence[str], learned: int | None, signs: Array) -> Partly:
-    """Trials without values, and what is known of them: costs that were measured, and how far they learned.
+    """Networks without values, and what is known of them: costs that were measured, and how far they learned.
+
+    Those of pruned trials come first, then those of refused ones, then the ones that were measured before.
 
     Args:
         history: The study.
@@ -82,15 +85,15 @@ def partly_known(history: History, names: Sequence[str], learned: int | None, si
         learned: Which of them training tells; None if none of them is named so.
         signs: (k,) -1 where a value is maximised.
     """
-    trials = [*history.stopped, *history.refused]
-    losses = np.full((len(trials), len(signs)), np.nan)
-    for row, trial in zip(losses, trials, strict=True):
-        costs = trial.user_attrs.get(_COSTS, {})
+    measured: list[FrozenTrial | Surveyed] = [*history.stopped, *history.refused, *history.surveyed]
+    known = [_costs_of(one) for one in measured]
+    losses = np.full((len(known), len(signs)), np.nan)
+    for row, (_, costs) in zip(losses, known, strict=True):
         row[:] = signs * [costs.get(name, math.nan) for name in names]
     if learned is not None:
         losses[:, learned] = math.nan
         losses[: len(history.stopped), learned] = history.last_errors
-    return trials, losses
+    return [params for params, _ in known], losses
 
 
 def outcomes(history: History, study: Study, names: Sequence[str]) -> list[tuple[FrozenTrial, Array]]:
@@ -115,11 +118,16 @@ def outcomes(history: History, study: Study, names: Sequence[str]) -> list[tuple
 
 def foresight(catalogue: Catalogue, study: Study, cost: str) -> float | None:
     """How well a cost is predicted for a network that is not measured; see `CostAwareSampler.foresight`."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(_COSTS, {}).get(cost)]
-    rows = catalogue.rows([trial.params for trial in trials])
-    values = [trial.user_attrs[_COSTS][cost] for trial in trials]
+    measured: list[FrozenTrial | Surveyed] = [*study.get_trials(deepcopy=False), *surveyed_of(study)]
+    known = [(params, costs) for params, costs in map(_costs_of, measured) if costs.get(cost)]
+    rows = catalogue.rows([params for params, _ in known])
+    values = [costs[cost] for _, costs in known]
     used = np.flatnonzero(rows >= 0)
     if len(used) < INFORMED:
         return None
     process = GaussianProcess(catalogue.features(rows[used]), np.log(np.array(values)[used])[:, None])
     return float(np.sqrt(np.mean(np.expm1(process.leave_one_out()) ** 2)))
+
+
+def _costs_of(one: FrozenTrial | Surveyed) -> tuple[Mapping[str, Any], Mapping[str, float]]:
+    return one.params, one.costs if isinstance(one, Surveyed) else one.user_attrs.get(_COSTS, {})

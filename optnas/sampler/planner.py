@@ -32,6 +32,7 @@ _APPROACHES = 24
 _NEAREST, _STEPS = 16, 8
 #: Random networks are drawn from a stream of numbers; those up to here are for other uses.
 _STREAMS = 16
+_TURNS, _SPREAD = 4, 5
 #: Rounds of climbing, the candidates it starts from, and the mutants of each.
 _ROUNDS, _STARTS, _MUTANTS = 2, 4, 12
 #: Networks with this chance to be within limits that only measuring tells are good enough to begin with.
@@ -98,8 +99,9 @@ class Planner:
                 rows = rows[chance >= min(_LIKELY, np.quantile(chance, 1 - 1 / _NEAREST))]
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
-        partly = partly_known(history, self._names, self._learned(len(signs)), signs)
-        judge = Judge(self._catalogue, history, partly, self.known, signs, self._startup, limits)
+        learned = self._learned(len(signs))
+        partly = partly_known(history, self._names, learned, signs)
+        judge = Judge(self._catalogue, history, partly, self.known, signs, learned, self._startup, limits)
         self.judge = judge
         best = judge.best(rows)
         for _ in range(_ROUNDS if self._explorer else 0):
@@ -107,6 +109,12 @@ class Planner:
             near = [child for row in best[:_STARTS] for child in self._mutants(self._catalogue.networks[row], _MUTANTS)]
             best = judge.best(np.union1d(best, self._fresh(self._catalogue.rows(near), history, trial)))
         return self._catalogue.networks[judge.choose(best)]
+
+    def spread(self, count: int) -> list[Choices]:
+        """Up to so many networks within the known limits, from the least to the greatest of what they cost."""
+        rows = self._catalogue.first[self._catalogue.allowed(self._catalogue.first)]
+        generator = np.random.default_rng([self._seed, _SPREAD])
+        return [self._catalogue.networks[generator.choice(part)] for part in self._parts(rows, count)]
 
     @property
     def _spreads(self) -> int:
@@ -148,17 +156,20 @@ class Planner:
     def _spread(self, rows: Rows, history: History, seed: int) -> int:
         """A candidate from the part of the costs' range whose turn it is: at random, or the best by the forecast.
 
-        Candidates are ranked by their mean rank over the costs and cut into as many equal parts as there are
-        first trainings; the study's seed shuffles the turns.
+        There are as many parts as first trainings; the study's seed shuffles the turns.
         """
-        costs = self._catalogue.costs(rows)[:, : len(self._cost_names)]
-        ranks = costs.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable").sum(axis=1)
-        parts = np.array_split(np.argsort(ranks, kind="stable"), min(self._spreads, len(rows)))
-        turns = np.random.default_rng([self._seed, 4]).permutation(len(parts))
+        parts = self._parts(rows, self._spreads)
+        turns = np.random.default_rng([self._seed, _TURNS]).permutation(len(parts))
         part = parts[turns[(len(history.tried) + history.blind) % len(parts)]]
         if self._forecast is not None:
-            return int(min(rows[part], key=lambda row: self._catalogue.costs(row)[-1]))
-        return int(rows[np.random.default_rng(seed).choice(part)])
+            return int(min(part, key=lambda row: self._catalogue.costs(row)[-1]))
+        return int(np.random.default_rng(seed).choice(part))
+
+    def _parts(self, rows: Rows, count: int) -> list[Rows]:
+        """Candidates, ranked by their mean rank over the costs and cut into so many equal parts."""
+        costs = self._catalogue.costs(rows)[:, : len(self._cost_names)]
+        ranks = costs.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable").sum(axis=1)
+        return np.array_split(rows[np.argsort(ranks, kind="stable")], min(count, len(rows)) or 1)
 
     def _last_resort(self, history: History, trial: FrozenTrial, seed: int) -> Choices:
         """A network where the usual candidates are exhausted: a new draw, one that failed, or a repeat."""

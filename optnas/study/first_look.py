@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
 
 from optnas.cost import EXACT, Constraint, Profile, format_cost, profile
 from optnas.objective import ERROR, Objective
+from optnas.space import Choices, ReplayTrial
 
-__all__ = ["first_look"]
+__all__ = ["FirstLook", "first_look", "survey"]
 
 _PROBES = 60
 _TIMED_PROBES = 8
 _LATENCY = "latency_ms"
+#: What a sampler learns from: further networks, as long as they take no longer than that, and so many at most.
+_SURVEY_SECONDS, _SURVEYED = 10.0, 16
 
 
-def first_look(objective: Objective, space: str, say: Callable[[str], None]) -> dict[str, float]:
-    """Price random networks, and say if the budget is out of reach.
+@dataclass(frozen=True)
+class FirstLook:
+    """What random networks of a space cost."""
 
-    Returns:
-        By objective the corner of a box: the error of guessing, and the budget of a cost or the dearest network.
-    """
+    reference: dict[str, float]
+    """By objective the corner of a box: the error of guessing, and the budget of a cost or the dearest network."""
+    timed: list[dict[str, Any]]
+    """The networks that were timed: their params, costs and constraints, as `optnas.sampler` reads them. From them a
+    sampler learns what a network's latency depends on before the first is trained."""
+
+
+def first_look(objective: Objective, space: str, say: Callable[[str], None]) -> FirstLook:
+    """Price random networks, and say if the budget is out of reach."""
     say(f"pricing {_PROBES} random networks of {space}")
     exact = [name for name in objective.costs if name in EXACT]
     shape, prices, seed = objective.task.input_shape, objective.prices, objective.seed
@@ -41,7 +56,38 @@ def first_look(objective: Objective, space: str, say: Callable[[str], None]) -> 
     reference = {name: float(limits.get(name) or max(costs[name])) for name in objective.objectives if name != ERROR}
     if ERROR in objective.objectives:
         reference[ERROR] = 1 - 1 / objective.task.num_classes
-    return reference
+    if timed is None or prices.table is not None:
+        return FirstLook(reference, [])
+    rows = [dict(zip(timed.costs, row, strict=True)) for row in zip(*timed.costs.values(), strict=True)]
+    return FirstLook(reference, [_plain(*one, objective.constraints) for one in zip(timed.choices, rows, strict=True)])
+
+
+def survey(
+    objective: Objective, networks: Callable[[int], Sequence[Choices]], say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Time networks before the first is trained, in the form of `FirstLook.timed`.
+
+    Args:
+        objective: With a latency that is measured.
+        networks: Gives so many, spread over what may be proposed.
+        say: Told what is done.
+    """
+    began, found = time.monotonic(), []
+    for choices in networks(_SURVEYED):
+        module = objective.build(ReplayTrial(choices))
+        assert isinstance(module, nn.Module)
+        costs, _, _ = objective.price(module)
+        if _LATENCY in costs:
+            found.append(_plain(choices, costs, objective.constraints))
+        if time.monotonic() - began > _SURVEY_SECONDS:
+            break
+    say(f"timed {len(found)} of them, to foretell the latency of others")
+    return found
+
+
+def _plain(choices: Choices, costs: Mapping[str, float], constraints: Sequence[Constraint]) -> dict[str, Any]:
+    known = {str(one): one.violation(costs) for one in constraints if one.cost in costs}
+    return {"params": choices, "costs": dict(costs), "constraints": known}
 
 
 def _budget_warnings(constraints: Sequence[Constraint], look: Profile, timed: Profile | None) -> list[str]:

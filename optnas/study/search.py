@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from optnas.study.create import attribute, find_study, open_study, study_names
 from optnas.study.ending import Ending, after, first_of, never, stagnant
 from optnas.study.executor import Executor
 from optnas.study.executors import make_executor
-from optnas.study.first_look import first_look
+from optnas.study.first_look import FirstLook, first_look, survey
 from optnas.study.gradient import check_gradient, gradient
 from optnas.study.holding import Sole
 from optnas.study.locks import can_share, coordinate, setting_up
@@ -120,9 +121,7 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
             own = "random" if settings.sampler == GRADIENT else settings.sampler
             sampler = objective.sampler(own, settings.population, experience, watcher.say)
             # Before the study is made: a space or a warm start that does not work leaves nothing behind.
-            reference = before.get("reference") or first_look(objective, space_name(settings.space), watcher.say)
-            if "request" not in before and isinstance(sampler, CostAwareSampler):
-                sampler.prepare(optuna.create_study(directions=[StudyDirection.MINIMIZE] * len(objective.objectives)))
+            look = _look(before, objective, sampler, settings, watcher)
             study = open_study(
                 storage,
                 name,
@@ -133,7 +132,8 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
             if isinstance(storage, WriteBehindStorage) and not shares:
                 storage.hold_alone(study._study_id)
             request = settings.plain()
-            known = {"request": request, "reference_ms": objective.prices.reference_ms, "reference": reference}
+            measured = {"reference_ms": objective.prices.reference_ms, "timed": look.timed, "reference": look.reference}
+            known = {"request": request, **measured}
             for key, value in known.items():
                 # One by one: an earlier run may have been killed between two of them.
                 if key not in before:
@@ -259,6 +259,23 @@ def _ending(settings: Settings, objective: Objective, sampler: BaseSampler, cloc
     model = sampler if isinstance(sampler, CostAwareSampler) else objective.sampler("cost-aware")
     assert isinstance(model, CostAwareSampler)
     return first_of(clock, stagnant(settings.until_stagnant, model.expected_gain))
+
+
+def _look(
+    before: Mapping[str, Any], objective: Objective, sampler: BaseSampler, settings: Settings, watcher: Watcher
+) -> FirstLook:
+    """What the study knows of its space beforehand; looked at now if it is new."""
+    if before.get("reference"):
+        look = FirstLook(before["reference"], before.get("timed") or [])
+    else:
+        look = first_look(objective, space_name(settings.space), watcher.say)
+    if "request" in before or not isinstance(sampler, CostAwareSampler):
+        return look
+    alike = optuna.create_study(directions=[StudyDirection.MINIMIZE] * len(objective.objectives))
+    sampler.prepare(alike)
+    if not look.timed:
+        return look
+    return replace(look, timed=look.timed + survey(objective, partial(sampler.spread, alike), watcher.say))
 
 
 def _say_foresight(study: Study, objective: Objective, sampler: BaseSampler, watcher: Watcher) -> None:

@@ -49,3 +49,9 @@ def test_networks_that_do_not_work_are_not_held_against_a_table(prices: Prices) 
     assert 0 < found.invalid < 40
     with pytest.raises(UsageError, match="none of 5 random networks of the space works: ValueError: no such layer"):
         profile(one_of(broken), SHAPE, ["latency_ms"], 5, prices=prices)
+
+
+def test_what_the_valid_networks_chose_stands_beside_their_costs(prices: Prices) -> None:
+    found = profile(one_of(nn.ReLU, nn.ReLU, nn.Softmax), SHAPE, ["latency_ms"], 20, prices=prices)
+    assert len(found.choices) == len(found.costs["latency_ms"]) == 20 - found.invalid
+    assert {one["op"] for one in found.choices} == {"0", "1"}

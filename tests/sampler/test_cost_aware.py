@@ -2,7 +2,7 @@
 
 import pickle
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -277,7 +277,8 @@ def test_only_a_pruned_trial_with_a_curve_informs(state: TrialState) -> None:
         catalogue = Catalogue(networks, lambda p: (np.array([1.0 + p["b"]]), True), 1, options)
         history = read_history(study, 99, {})
         partly = np.column_stack([history.last_errors, np.full(len(history.stopped), np.nan)])
-        judge = Judge(catalogue, history, (history.stopped, partly), {1: 0}, np.ones(2), startup=4)
+        stopped = [trial.params for trial in history.stopped]
+        judge = Judge(catalogue, history, (stopped, partly), {1: 0}, np.ones(2), learned=0, startup=4)
         return int(np.flatnonzero(judge.best(catalogue.first) == networks.index({"a": 7, "b": 1}))[0])
 
     difference = rank([0.9, 0.9]) - rank([])
@@ -374,6 +375,70 @@ def test_the_error_of_what_is_foreseen_is_said() -> None:
             )
         )
     assert sampler.foresight(study, "latency_ms") == pytest.approx(0.055, abs=0.02)
+
+
+def slow_where_wide(params: Mapping[str, Any]) -> float:
+    """A latency that the MACs say nothing of."""
+    return 1.0 + sum(value == "large" for value in params.values())
+
+
+def surveyed(params: Mapping[str, Any]) -> dict[str, Any]:
+    latency_ms = slow_where_wide(params)
+    return {"params": dict(params), "costs": {"latency_ms": latency_ms}, "constraints": {"c": latency_ms - 4.5}}
+
+
+def test_networks_measured_before_the_first_trial_tell_of_a_measured_cost() -> None:
+    """After as many trainings the front is larger if 24 networks were timed before."""
+
+    def hypervolume_after(timed: int, seed: int) -> float:
+        sampler = CostAwareSampler(
+            many_cost, space=many, startup=4, candidates=64, objectives=["error", "latency_ms"], seed=seed
+        )
+        study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
+        study.set_user_attr("optnas:timed", [surveyed(params) for params in sampler.spread(study, timed)])
+        for _ in range(16):
+            trial = study.ask()
+            many(trial)
+            study.tell(trial, [many_error(trial.params), slow_where_wide(trial.params)])
+        return float(moocore.hypervolume(np.array([trial.values for trial in study.trials]), ref=[1.0, 17.0]))
+
+    gains = [hypervolume_after(24, seed) - hypervolume_after(1, seed) for seed in range(3)]
+    assert np.median(gains) > 0
+
+
+def test_networks_measured_before_tell_of_limits_from_the_first_trial() -> None:
+    """Nearly all random networks break the limit; of the first trials that are spread at random nearly none does."""
+    networks = [{f"op{i}": op for i, op in enumerate(row)} for row in product(OPS, repeat=6)]
+    beyond = np.mean([slow_where_wide(network) > 2 for network in networks])
+
+    def broken_by(timed: Sequence[int]) -> int:
+        sampler = CostAwareSampler(many_cost, networks=networks, startup=12, objectives=["error", "macs"])
+        study = tower_study(sampler)
+        drawn = [surveyed(networks[place]) for place in timed]
+        for one in drawn:
+            one["constraints"] = {"c": one["costs"]["latency_ms"] - 2}
+        study.set_user_attr("optnas:timed", drawn)
+        count = 0
+        for _ in range(12):
+            trial = study.ask()
+            for i in range(6):
+                trial.suggest_categorical(f"op{i}", OPS)
+            count += slow_where_wide(trial.params) > 2
+            trial.set_constraint("c", slow_where_wide(trial.params) - 2)
+            study.tell(trial, [many_error(trial.params), many_cost(trial.params)["macs"]])
+        return count
+
+    assert beyond > 0.4
+    assert broken_by(np.random.default_rng(0).choice(len(networks), 60, replace=False)) < broken_by([]) / 2
+
+
+def test_what_is_looked_at_first_is_spread_over_what_may_be_proposed() -> None:
+    sampler = make(excess=lambda costs: costs["macs"] - 1500)
+    costs = [tower_cost(params)["macs"] for params in sampler.spread(tower_study(sampler), 8)]
+    assert len(costs) == 8
+    assert costs == sorted(costs)
+    assert costs[-1] <= 1500
+    assert costs[0] < 0.2 * costs[-1]
 
 
 def test_costs_for_all_objectives_are_refused() -> None:

@@ -53,6 +53,20 @@ def test_the_runtime_is_that_of_the_study():
         optnas.search(study="digits", trials=3, space=space, storage="sqlite:///a.db", runtime="eager")
 
 
+@pytest.mark.parametrize(("sampler", "most"), [("cost-aware", 24), ("random", 8)])
+def test_networks_that_are_timed_before_the_first_trial_are_kept(sampler, most):
+    given = {**QUICK, **LATENCY, "sampler": sampler, "space": space, "constraints": ("latency_ms<=100",)}
+    timed = optnas.search(trials=1, **given).study.user_attrs["optnas:timed"]
+    assert 8 <= len(timed) <= most
+    assert (len(timed) > 8) == (sampler == "cost-aware")
+    for one in timed:
+        assert 2 <= one["params"]["width"] <= 64
+        assert one["costs"]["latency_ms"] > 0
+        assert one["constraints"] == {"latency_ms<=100": pytest.approx(one["costs"]["latency_ms"] / 100 - 1)}
+    # A search that goes on learns from the same ones.
+    assert optnas.search(trials=2, **given).study.user_attrs["optnas:timed"] == timed
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
