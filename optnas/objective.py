@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from torch import nn
 
-from optnas.cost import COSTS, EXACT, BlockCounter, Constraint, DeviceFailed, Prices
+from optnas.cost import BLOCKWISE, COSTS, EXACT, BlockCounter, Constraint, DeviceFailed, Prices
 from optnas.errors import UsageError, first_line
 from optnas.job import Job, Outcome, run_job
 from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited, plain_bounds, read_bounds
@@ -112,6 +112,13 @@ class Objective:
     def directions(self) -> list[str]:
         """For `optuna.create_study`."""
         return ["minimize"] * len(self.objectives)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The costs among objectives and constraints that `foresee` does not know: a network has to be measured."""
+        foreseen = {*BLOCKWISE, *(["latency_ms"] if self.prices.table is not None else [])}
+        budgeted = [constraint.cost for constraint in self.constraints]
+        return tuple(name for name in dict.fromkeys([*self.objectives, *budgeted]) if name not in {ERROR, *foreseen})
 
     def sampler(
         self,

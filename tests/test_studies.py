@@ -30,6 +30,7 @@ TINY = {
         "0.3",
     ],
     "surrogate_choice": ["--table", str(TABLE), "--cost", "pixel3_ms", "--trained", "10", "--draws", "1"],
+    "measured_latency": ["--table", str(TABLE), "--latency", "pixel3_ms", "--trained", "10", "--searches", "1"],
     "front_certainty": ["--table", str(TABLE), "--cost", "pixel3_ms", "--trained", "20", "--fronts", "1"],
     "pricing_speed": ["--networks", "3", "--sizes", "28"],
     "overhead": ["--trials", "3"],

@@ -14,14 +14,15 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["History", "Surveyed", "read_history", "surveyed_of", "violation_of"]
+__all__ = ["SURVEYED", "History", "Surveyed", "read_history", "surveyed_of", "violation_of"]
 
 Array = NDArray[np.float64]
 
 #: The validation error after each epoch, as `optnas.objective` keeps it in a trial's user attributes.
 _CURVE = "optnas:curve"
-#: Networks whose costs were measured before the first trial, as a search keeps them in the study's user attributes.
-_TIMED = "optnas:timed"
+#: Networks that were measured before the first trial, as a search keeps them in the study's system attributes: nothing
+#: to look at in a dashboard.
+SURVEYED = "optnas:surveyed"
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,6 @@ class History:
     """(p,) what these would probably have reached, from their last error and the curves of the finished."""
     refused: Sequence[FrozenTrial]
     """Pruned trials without a curve that break a constraint: they were not trained."""
-    surveyed: Sequence[Surveyed]
-    """Networks that were measured before the first trial."""
     pending: Sequence[Mapping[str, Any]]
     """Params of the trials in training, as far as they are known."""
     blind: int
@@ -105,7 +104,6 @@ def read_history(study: Study, number: int, plans: Mapping[int, Mapping[str, Any
         stopped,
         _extrapolate(stopped, finished),
         [trial for trial in pruned if not trial.user_attrs.get(_CURVE) and violation_of(trial) > 0],
-        surveyed_of(study),
         pending,
         blind,
         failed,
@@ -115,7 +113,8 @@ def read_history(study: Study, number: int, plans: Mapping[int, Mapping[str, Any
 
 def surveyed_of(study: Study) -> list[Surveyed]:
     """Networks that were measured before the first trial of a study."""
-    return [Surveyed(one["params"], one["costs"], one["constraints"]) for one in study.user_attrs.get(_TIMED) or ()]
+    kept = study._storage.get_study_system_attrs(study._study_id).get(SURVEYED) or ()
+    return [Surveyed(one["params"], one["costs"], one["constraints"]) for one in kept]
 
 
 def violation_of(trial: FrozenTrial) -> float:

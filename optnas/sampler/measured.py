@@ -63,9 +63,9 @@ class Limits:
         return chance
 
 
-def limits_of(catalogue: Catalogue, history: History) -> Limits | None:
+def limits_of(catalogue: Catalogue, history: History, surveyed: Sequence[Surveyed] = ()) -> Limits | None:
     """The limits that proposals have been beyond, if there are any."""
-    measured: list[FrozenTrial | Surveyed] = [*history.finished, *history.stopped, *history.refused, *history.surveyed]
+    measured: list[FrozenTrial | Surveyed] = [*history.finished, *history.stopped, *history.refused, *surveyed]
     names = broken([trial.constraints for trial in measured])
     rows = catalogue.rows([trial.params for trial in measured])
     if not names or (rows >= 0).sum() < INFORMED:
@@ -74,7 +74,9 @@ def limits_of(catalogue: Catalogue, history: History) -> Limits | None:
     return Limits(catalogue.features(rows[rows >= 0]), np.array(violations)[rows >= 0])
 
 
-def partly_known(history: History, names: Sequence[str], learned: int | None, signs: Array) -> Partly:
+def partly_known(
+    history: History, names: Sequence[str], learned: int | None, signs: Array, surveyed: Sequence[Surveyed] = ()
+) -> Partly:
     """Networks without values, and what is known of them: costs that were measured, and how far they learned.
 
     Those of pruned trials come first, then those of refused ones, then the ones that were measured before.
@@ -84,8 +86,9 @@ def partly_known(history: History, names: Sequence[str], learned: int | None, si
         names: Of its values.
         learned: Which of them training tells; None if none of them is named so.
         signs: (k,) -1 where a value is maximised.
+        surveyed: The ones that were measured before.
     """
-    measured: list[FrozenTrial | Surveyed] = [*history.stopped, *history.refused, *history.surveyed]
+    measured: list[FrozenTrial | Surveyed] = [*history.stopped, *history.refused, *surveyed]
     known = [_costs_of(one) for one in measured]
     losses = np.full((len(known), len(signs)), np.nan)
     for row, (_, costs) in zip(losses, known, strict=True):

@@ -12,7 +12,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial
 
 from optnas.sampler.candidates import Array, Catalogue, Explorer, Key, NothingToPropose, Rows, key_of
-from optnas.sampler.history import History, read_history
+from optnas.sampler.history import History, Surveyed, read_history, surveyed_of
 from optnas.sampler.judge import Judge
 from optnas.sampler.measured import ERROR, INFORMED, foresight, limits_of, partly_known
 from optnas.sampler.seeded import derive_seed
@@ -78,6 +78,8 @@ class Planner:
         #: The costs of networks that were priced on the way to the limits, until the catalogue has them.
         self._approached: dict[Key, Mapping[str, float] | None] = {}
         self._catalogue = self._open(first)
+        #: What the study knows since before its first trial, once it was read.
+        self._surveyed: list[Surveyed] | None = None
         self.judge: Judge | None = None
         """The one that chose the last plan; None where none was needed."""
 
@@ -90,7 +92,9 @@ class Planner:
         rows = self._fresh(self._pool(history, seed), history, trial)
         if not len(rows):
             return self._last_resort(history, trial, seed)
-        limits = limits_of(self._catalogue, history)
+        if self._surveyed is None:
+            self._surveyed = surveyed_of(study)
+        limits = limits_of(self._catalogue, history, self._surveyed)
         begun = len(history.finished) + len(history.stopped) + len(history.pending)
         informed = (self._catalogue.rows([one.params for one in history.finished]) >= 0).sum()
         if begun < self._spreads or informed < min(self._startup, INFORMED):
@@ -100,7 +104,7 @@ class Planner:
             return self._catalogue.networks[self._spread(rows, history, seed)]
         signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions])
         learned = self._learned(len(signs))
-        partly = partly_known(history, self._names, learned, signs)
+        partly = partly_known(history, self._names, learned, signs, self._surveyed)
         judge = Judge(self._catalogue, history, partly, self.known, signs, learned, self._startup, limits)
         self.judge = judge
         best = judge.best(rows)

@@ -28,9 +28,9 @@ class FirstLook:
 
     reference: dict[str, float]
     """By objective the corner of a box: the error of guessing, and the budget of a cost or the dearest network."""
-    timed: list[dict[str, Any]]
-    """The networks that were timed: their params, costs and constraints, as `optnas.sampler` reads them. From them a
-    sampler learns what a network's latency depends on before the first is trained."""
+    surveyed: list[dict[str, Any]]
+    """Networks with costs that cannot be foreseen: their params, costs and how far they break constraints on these, as
+    `optnas.sampler` reads them. From them it learns what a network's latency depends on before the first is trained."""
 
 
 def first_look(objective: Objective, space: str, say: Callable[[str], None]) -> FirstLook:
@@ -56,19 +56,16 @@ def first_look(objective: Objective, space: str, say: Callable[[str], None]) -> 
     reference = {name: float(limits.get(name) or max(costs[name])) for name in objective.objectives if name != ERROR}
     if ERROR in objective.objectives:
         reference[ERROR] = 1 - 1 / objective.task.num_classes
-    if timed is None or prices.table is not None:
-        return FirstLook(reference, [])
-    rows = [dict(zip(timed.costs, row, strict=True)) for row in zip(*timed.costs.values(), strict=True)]
-    return FirstLook(reference, [_plain(*one, objective.constraints) for one in zip(timed.choices, rows, strict=True)])
+    return FirstLook(reference, [one for part in (look, timed) if part for one in _measured(part, objective)])
 
 
 def survey(
     objective: Objective, networks: Callable[[int], Sequence[Choices]], say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Time networks before the first is trained, in the form of `FirstLook.timed`.
+    """Measure networks before the first is trained, in the form of `FirstLook.surveyed`.
 
     Args:
-        objective: With a latency that is measured.
+        objective: With costs that have to be measured.
         networks: Gives so many, spread over what may be proposed.
         say: Told what is done.
     """
@@ -77,17 +74,25 @@ def survey(
         module = objective.build(ReplayTrial(choices))
         assert isinstance(module, nn.Module)
         costs, _, _ = objective.price(module)
-        if _LATENCY in costs:
-            found.append(_plain(choices, costs, objective.constraints))
+        if set(costs) >= set(objective.measured):
+            found.append(_plain(choices, costs, objective))
         if time.monotonic() - began > _SURVEY_SECONDS:
             break
-    say(f"timed {len(found)} of them, to foretell the latency of others")
+    say(f"measured {len(found)} networks, to foretell {' and '.join(objective.measured)} of others")
     return found
 
 
-def _plain(choices: Choices, costs: Mapping[str, float], constraints: Sequence[Constraint]) -> dict[str, Any]:
-    known = {str(one): one.violation(costs) for one in constraints if one.cost in costs}
-    return {"params": choices, "costs": dict(costs), "constraints": known}
+def _measured(look: Profile, objective: Objective) -> list[dict[str, Any]]:
+    if not set(look.costs) & set(objective.measured):
+        return []
+    some = list(zip(look.choices, *look.costs.values(), strict=True))[:_SURVEYED]
+    return [_plain(choices, dict(zip(look.costs, row, strict=True)), objective) for choices, *row in some]
+
+
+def _plain(choices: Choices, costs: Mapping[str, float], objective: Objective) -> dict[str, Any]:
+    found = {name: costs[name] for name in objective.measured if name in costs}
+    broken = {str(one): one.violation(found) for one in objective.constraints if one.cost in found}
+    return {"params": choices, "costs": found, "constraints": broken}
 
 
 def _budget_warnings(constraints: Sequence[Constraint], look: Profile, timed: Profile | None) -> list[str]:

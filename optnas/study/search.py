@@ -21,6 +21,7 @@ from optnas.front import Network, front, hypervolume, networks, objective_names
 from optnas.objective import ATTRIBUTE, Objective
 from optnas.prune import NoPruner
 from optnas.sampler import CostAwareSampler, Experience
+from optnas.sampler.history import SURVEYED
 from optnas.space import space_name
 from optnas.study.addresses import storage_file
 from optnas.study.coordinator import Event, SearchStopped, run
@@ -132,8 +133,9 @@ def search(watcher: Watcher | None = None, **given: Any) -> Searched:
             if isinstance(storage, WriteBehindStorage) and not shares:
                 storage.hold_alone(study._study_id)
             request = settings.plain()
-            measured = {"reference_ms": objective.prices.reference_ms, "timed": look.timed, "reference": look.reference}
-            known = {"request": request, **measured}
+            if look.surveyed and "reference" not in before:
+                storage.set_study_system_attr(study._study_id, SURVEYED, look.surveyed)
+            known = {"request": request, "reference_ms": objective.prices.reference_ms, "reference": look.reference}
             for key, value in known.items():
                 # One by one: an earlier run may have been killed between two of them.
                 if key not in before:
@@ -266,16 +268,16 @@ def _look(
 ) -> FirstLook:
     """What the study knows of its space beforehand; looked at now if it is new."""
     if before.get("reference"):
-        look = FirstLook(before["reference"], before.get("timed") or [])
-    else:
-        look = first_look(objective, space_name(settings.space), watcher.say)
-    if "request" in before or not isinstance(sampler, CostAwareSampler):
+        return FirstLook(before["reference"], [])
+    look = first_look(objective, space_name(settings.space), watcher.say)
+    if not isinstance(sampler, CostAwareSampler):
         return look
     alike = optuna.create_study(directions=[StudyDirection.MINIMIZE] * len(objective.objectives))
     sampler.prepare(alike)
-    if not look.timed:
+    if not objective.measured:
         return look
-    return replace(look, timed=look.timed + survey(objective, partial(sampler.spread, alike), watcher.say))
+    more = survey(objective, partial(sampler.spread, alike), watcher.say)
+    return replace(look, surveyed=[*look.surveyed, *more])
 
 
 def _say_foresight(study: Study, objective: Objective, sampler: BaseSampler, watcher: Watcher) -> None:

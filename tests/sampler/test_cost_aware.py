@@ -387,6 +387,10 @@ def surveyed(params: Mapping[str, Any]) -> dict[str, Any]:
     return {"params": dict(params), "costs": {"latency_ms": latency_ms}, "constraints": {"c": latency_ms - 4.5}}
 
 
+def keep(study: optuna.Study, networks: list[dict[str, Any]]) -> None:
+    study._storage.set_study_system_attr(study._study_id, "optnas:surveyed", networks)
+
+
 def test_networks_measured_before_the_first_trial_tell_of_a_measured_cost() -> None:
     """After as many trainings the front is larger if 24 networks were timed before."""
 
@@ -395,7 +399,9 @@ def test_networks_measured_before_the_first_trial_tell_of_a_measured_cost() -> N
             many_cost, space=many, startup=4, candidates=64, objectives=["error", "latency_ms"], seed=seed
         )
         study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler)
-        study.set_user_attr("optnas:timed", [surveyed(params) for params in sampler.spread(study, timed)])
+        study._storage.set_study_system_attr(
+            study._study_id, "optnas:surveyed", [surveyed(params) for params in sampler.spread(study, timed)]
+        )
         for _ in range(16):
             trial = study.ask()
             many(trial)
@@ -417,7 +423,7 @@ def test_networks_measured_before_tell_of_limits_from_the_first_trial() -> None:
         drawn = [surveyed(networks[place]) for place in timed]
         for one in drawn:
             one["constraints"] = {"c": one["costs"]["latency_ms"] - 2}
-        study.set_user_attr("optnas:timed", drawn)
+        keep(study, drawn)
         count = 0
         for _ in range(12):
             trial = study.ask()
