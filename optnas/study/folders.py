@@ -8,6 +8,8 @@ import re
 import socket
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from optnas.study.addresses import shown_storage, storage_file
 
 __all__ = ["artifacts_folder", "checkpoints_folder", "digest_of", "safe_name", "weights_folder"]
@@ -35,9 +37,13 @@ def checkpoints_folder(storage: str, study_name: str, given: str | None = None) 
     if given == "none":
         return None
     path = storage_file(storage)
-    where = shown_storage(storage) if path is None else str(path.resolve())
     if storage == "memory":
         where = f"process {os.getpid()} on {socket.gethostname()}"  # nobody else goes on with it
+    elif path is not None:
+        where = str(path.resolve())
+    else:
+        # The same database for who has the password in the address and who has it elsewhere.
+        where = make_url(shown_storage(storage))._replace(password=None).render_as_string()
     return Path(given).resolve() / f"{safe_name(study_name)}-{digest_of(where)}"
 
 
