@@ -12,6 +12,7 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from optnas.cost import COSTS
+from optnas.facts.reasons import reason_of
 from optnas.front import front, objective_names
 from optnas.objective import ATTRIBUTE
 
@@ -52,7 +53,7 @@ class TrialFacts:
     stop_epoch: int | None = None
     """The epoch after which the pruner stopped it, or would have, if it was audited."""
     why: str = ""
-    """Why it was refused, pruned or failed, or which network it repeats."""
+    """Why it was refused, pruned or failed, which network it repeats, or that it is an audit, see `reason_of`."""
     started: datetime | None = None
     """Of a trial that was interrupted, when it was run again."""
     ended: datetime | None = None
@@ -67,6 +68,11 @@ class TrialFacts:
     def trained(self) -> bool:
         """Whether a network was trained for it, to the end or until it was stopped."""
         return self.state in ("front", "beaten", "infeasible") or (self.state == "pruned" and bool(self.curve))
+
+    @property
+    def audited(self) -> bool:
+        """Whether it was trained to the end although its pruner would have stopped it."""
+        return self.stop_epoch is not None and self.state in ("front", "beaten", "infeasible")
 
 
 def read_trials(study: Study) -> list[TrialFacts]:
@@ -93,11 +99,7 @@ def trial_facts(trial: FrozenTrial, names: Sequence[str], members: Set[int] = fr
     values = dict(zip(names, trial.values or (), strict=False)) if trial.state == TrialState.COMPLETE else {}
     costs = {**{name: value for name, value in values.items() if name in COSTS}, **kept.get("costs", {})}
     state = _state(trial, kept, members)
-    why = kept.get("reason") or ""
-    if state == "repeat":
-        why = f"the same network as trial {kept['repeat_of']}"
-    if state == "infeasible":
-        why = _why_infeasible(trial)
+    why = _why_infeasible(trial) if state == "infeasible" else reason_of(trial, names)
     return TrialFacts(
         trial.number,
         state,

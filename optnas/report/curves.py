@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna import Study
 
+from optnas.facts.reasons import audit_phrase
 from optnas.facts.trials import TrialFacts, read_trials
 from optnas.front import front
 from optnas.objective import ERROR
@@ -189,4 +190,4 @@ def _end(trial: TrialFacts) -> str:
     if trial.state == "pruned" and trial.stop_epoch:
         bound = trial.bounds[trial.stop_epoch - 1] if trial.stop_epoch <= len(trial.bounds) else None
         return end + (f", at most {bound:.2%} was allowed" if bound is not None else "")
-    return end + (f"; it would have been pruned after {trial.stop_epoch}" if trial.stop_epoch else "")
+    return end + (f"; {audit_phrase(trial.stop_epoch)}" if trial.stop_epoch else "")

@@ -82,7 +82,8 @@ def test_an_audited_trial_says_that_it_would_have_been_pruned():
     add(study, (0.1, 10.0), curve=[0.5, 0.3, 0.1], pruned_epoch=2)
     axes = Figure().subplots()
     draw_curve(read_trials(study)[0], axes)
-    assert finding_of(axes.figure) == "Trial 0, front: 10.00% error after 3 epochs; it would have been pruned after 2"
+    told = "Trial 0, front: 10.00% error after 3 epochs; audit: its pruner would have stopped it after epoch 2"
+    assert finding_of(axes.figure) == told
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

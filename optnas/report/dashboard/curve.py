@@ -7,6 +7,7 @@ from html import escape
 from itertools import pairwise
 from math import ceil, floor, isfinite, log10
 
+from optnas.facts.reasons import audit_phrase
 from optnas.facts.trials import TrialFacts
 from optnas.report.drawing.svg import STYLE
 from optnas.report.style import COLOURS
@@ -70,7 +71,7 @@ def _finding(trial: TrialFacts, error: float) -> str:
     end = f"{error:.2%} validation error after {len(trial.curve)} epoch{'s' * (len(trial.curve) > 1)}"
     if trial.state == "pruned":
         return end + ", stopped there"
-    return end + (f"; it would have been stopped after {trial.stop_epoch}" if trial.stop_epoch else "")
+    return end + (f"; {audit_phrase(trial.stop_epoch)}" if trial.stop_epoch else "")
 
 
 def _vertical(values: Sequence[float]) -> tuple[list[float], _Scale]:

@@ -12,6 +12,7 @@ from math import isfinite
 from optuna import Study
 
 from optnas.cost import COSTS
+from optnas.facts.reasons import audit_phrase
 from optnas.facts.summary import summarise
 from optnas.facts.trials import TrialFacts
 from optnas.front import objective_names
@@ -93,7 +94,10 @@ def _state(trial: TrialFacts) -> str:
     error = trial.values.get(ERROR)
     found = "**Trained to the end**" if error is None else f"**{_amount(ERROR, error)} validation error**"
     beyond = f", but it is {why}: it cannot be on the front" if trial.state == "infeasible" else ""
-    audited = f" Its pruner would have stopped it after epoch {trial.stop_epoch}." if trial.stop_epoch else ""
+    audited = ""
+    if trial.audited and trial.stop_epoch is not None:
+        told = escaped(trial.why if trial.state != "infeasible" else audit_phrase(trial.stop_epoch))
+        audited = f" {told[:1].upper()}{told[1:]}."
     return f"{found}{epochs}{beyond}.{audited}"
 
 

@@ -47,7 +47,7 @@ def test_a_stopped_trial_ends_in_a_cross_below_no_bound():
 
 def test_what_an_audit_trained_on_says_when_it_would_have_been_stopped():
     words, _ = drawn(trial([0.9, 0.2], bounds=[0.5, None], stop_epoch=1))
-    assert "20.00% validation error after 2 epochs; it would have been stopped after 1" in words
+    assert "20.00% validation error after 2 epochs; audit: its pruner would have stopped it after epoch 1" in words
 
 
 def test_gaps_are_left_where_an_error_is_no_number():

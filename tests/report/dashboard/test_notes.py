@@ -37,7 +37,9 @@ def test_every_state_is_told_in_plain_words():
     assert told["infeasible"] == (
         "**5.00% validation error** after 2 epochs, but it is beyond macs\\<=500: it cannot be on the front."
     )
-    assert told["pruned"] == "**Pruned** after 1 epoch of 2: error 0.6 after epoch 1, at most 0.5 is allowed."
+    assert told["pruned"] == (
+        "**Pruned** after 1 epoch of 2: the lowest error until epoch 1 is 60.00%, above the bound 50.00%."
+    )
     assert told["refused"] == "**Never trained:** over budget: macs is 950, allowed is macs\\<=500."
     assert told["repeat"] == "**Not trained again:** it is the same network as trial 0, whose result it has."
     assert told["failed"] == "**Failed**: TrainingDiverged: the loss is not finite."
@@ -63,8 +65,17 @@ def test_pictures_and_commands_are_there_where_they_are_of_use():
 
 
 def test_what_an_audit_trained_on_is_told():
-    facts = TrialFacts(3, "beaten", {"error": 0.2}, {}, {}, [0.9, 0.2], [0.5, None], stop_epoch=1)
-    assert "Its pruner would have stopped it after epoch 1." in trial_note(facts, {})
+    study = handmade.new_study()
+    kept = {"curve": [0.9, 0.2], "bounds": [0.5, None], "pruned_epoch": 1, "pruned_bound": 0.5}
+    handmade.add(study, (0.2, 10.0), **kept)
+    handmade.add(study, (0.2, 10.0), constraints={"macs<=5": 5.0}, **kept)
+    within, beyond = (trial_note(facts, {}).splitlines()[0] for facts in read_trials(study))
+    audit = "Audit: its pruner would have stopped it after epoch 1"
+    assert within == (
+        f"**20.00% validation error** after 2 epochs. {audit}: the lowest error until epoch 1 is 90.00%, above the "
+        "bound 50.00%."
+    )
+    assert beyond.endswith(f"it cannot be on the front. {audit}.")
 
 
 def test_the_note_of_a_study_lists_its_front_with_links():
