@@ -15,7 +15,7 @@ from optnas.facts.fitness import Fitness, parts_of
 from optnas.front import Network, candidates
 from optnas.sampler.fitness import draw_weights, spreads
 
-__all__ = ["Region", "WeightMap", "weight_map"]
+__all__ = ["Region", "WeightMap", "regions", "weight_map"]
 
 Array = NDArray[np.float64]
 #: A corner of a map: the shares of all terms, which add up to 1.
@@ -91,12 +91,18 @@ def weight_map(study: Study, fitness: Fitness, budget: Sequence[Constraint] = ()
         tuple(scales.tolist()),
         tuple(given.tolist()),
         networks[int((points @ given).argmax())] if networks else None,
-        tuple(_regions(networks, points)) if networks else (),
+        tuple(regions(networks, points)) if networks else (),
         parts.shape[1] <= 3,
     )
 
 
-def _regions(networks: Sequence[Network], points: Array) -> list[Region]:
+def regions(networks: Sequence[Network], points: Array) -> list[Region]:
+    """Who wins under which mixture of terms, in the order of `WeightMap.regions`.
+
+    Args:
+        networks: At least one.
+        points: (n, k) their terms, larger is better, each in units of its spread.
+    """
     terms = points.shape[1]
     if terms == 1:
         return [Region(networks[int(points[:, 0].argmax())], 1.0, ((1.0,),))]

@@ -8,16 +8,14 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna import Study
-from optuna.study import StudyDirection
 
 from optnas.errors import UsageError
 from optnas.explain import Explanation, explain
 from optnas.explain.words import effect_range, rise
 from optnas.facts.certainty import Certainty, certainty
-from optnas.facts.fitness import ACCURACY, Fitness
 from optnas.facts.knee import knee
 from optnas.facts.summary import format_value
-from optnas.facts.weights import weight_map
+from optnas.facts.wishes import wishes
 from optnas.front import objective_names
 from optnas.objective import ERROR
 from optnas.report.curves import draw_curves
@@ -94,7 +92,7 @@ def _take(reading: Reading, sure: Certainty | str) -> Part:
         raise UsageError("no network is on the front")
     bargain = knee(reading.study)
     names = objective_names(reading.study)
-    shares = _shares(reading)
+    shares = wishes(reading.study)
     sentences = [str(bargain), sure if isinstance(sure, str) else str(sure)]
     heads = ["trial", *names, "probability to belong on the front"]
     heads += ["share of all wishes that it suits best"] if shares else []
@@ -105,25 +103,13 @@ def _take(reading: Reading, sure: Certainty | str) -> Part:
         cells.append("not known" if known is None else f"{known.probability:.0%}")
         rows.append((*cells, *([f"{shares.get(member.trial, 0.0):.0%}"] if shares else [])))
     title = "Which one to take" if bargain.network is None else f"The best bargain is trial {bargain.network.trial}"
-    note = (
-        "A wish is a mixture of the objectives, each counted in units of its spread among the trained networks; "
-        "every mixture is equally likely.",
-    )
+    if shares:
+        sentences.append(
+            "A wish is a mixture of the objectives, each counted in units of its spread among the trained networks; "
+            "every mixture is equally likely, and a network suits it best that has the least of it."
+        )
     table = Table(tuple(heads), tuple(rows), texts=())
-    return Part("take", "Which to take", title, tuple(sentences), tables=(table,), listed=note if shares else ())
-
-
-def _shares(reading: Reading) -> dict[int, float]:
-    """By trial the share of all mixtures of the objectives under which it is the fittest."""
-    terms = {}
-    for name, direction in zip(objective_names(reading.study), reading.study.directions, strict=True):
-        maximised = direction == StudyDirection.MAXIMIZE
-        terms[ACCURACY if name == ERROR else name if maximised else f"1/{name}"] = 1.0
-    try:
-        regions = weight_map(reading.study, Fitness(terms)).regions if len(terms) > 1 else ()
-    except UsageError:  # an objective that has no inverse
-        return {}
-    return {region.network.trial: region.share for region in regions}
+    return Part("take", "Which to take", title, tuple(sentences), tables=(table,))
 
 
 def _explained(reading: Reading) -> Part:
