@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from optuna import Study
 
-from optnas.cost import COSTS
 from optnas.facts.course import fronts_after
 from optnas.facts.trials import TrialFacts, read_trials
 from optnas.front import objective_names
-from optnas.objective import ERROR
+from optnas.report.finding import front_finding, front_sides
 from optnas.report.picture import save_picture
 from optnas.report.style import COLOURS, CROWDED, MARKERS, counted, dress, headline, nothing, plain
-from optnas.report.units import amount, better, cost_axis, short_label, sign
+from optnas.report.units import better, cost_axis, short_label, sign
 
 __all__ = ["draw_front", "places", "save_front", "scatter"]
 
@@ -44,7 +43,7 @@ def draw_front(study: Study, axes: Axes) -> None:
         axes: Where to draw.
     """
     names, trials = objective_names(study), read_trials(study)
-    x, y = _sides(names, trials)
+    x, y = front_sides(study, trials)
     points = {state: places(trials, state, x, y) for state in _MARKS}
     # What is known of its cost alone, and what lies beyond the frame.
     edge = {state: [_value(t, x) for t in trials if t.state == state and y not in t.known] for state in COLOURS}
@@ -73,7 +72,7 @@ def draw_front(study: Study, axes: Axes) -> None:
     note += f", seen from one side of {len(names)} objectives" if len(names) > 2 else ""
     beyond_frame = sum(map(len, edge.values())) - len(edge["refused"])
     note += f"; {beyond_frame} of worse {short_label(y)} on the edge" if beyond_frame else ""
-    headline(axes, _finding(study, points["front"], x, y, trained), note)
+    headline(axes, front_finding(study, trials), note)
 
 
 def save_front(study: Study, path: Path) -> None:
@@ -136,13 +135,6 @@ def _value(trial: TrialFacts, name: str) -> float:
     return float(trial.trial) if name == "trial" else float(trial.known.get(name, float("nan")))
 
 
-def _sides(names: Sequence[str], trials: Sequence[TrialFacts]) -> tuple[str, str]:
-    y = ERROR if ERROR in names else names[0]
-    x = next((name for name in names if name != y), None)
-    known = [name for name in ("macs", *COSTS) if any(name in trial.costs for trial in trials)]
-    return x or next((name for name in known if name != y), "trial"), y
-
-
 def _draw_steps(study: Study, axes: Axes, sides: tuple[str, str]) -> None:
     """The edge of what the front covers, drawn up to the frame, and where it was earlier."""
     names = objective_names(study)
@@ -163,13 +155,3 @@ def _draw_steps(study: Study, axes: Axes, sides: tuple[str, str]) -> None:
             alpha=0.6 if count != last else 1.0,
             label=f"front after {counted(count, 'training')}" if count != last else None,
         )  # fmt: skip
-
-
-def _finding(study: Study, members: NDArray[np.float64], x: str, y: str, trained: int) -> str:
-    """The ends of the front: the best by x, and the best by y."""
-    if not len(members):
-        return f"No feasible network among {trained} trained"
-    turned = members * (sign(study, x), sign(study, y))
-    ends = members[np.lexsort((turned[:, 1], turned[:, 0]))[0]], members[np.lexsort(turned.T)[0]]
-    told = dict.fromkeys(f"{amount(y, py)} at {amount(x, px)}" for px, py in ends)
-    return f"{counted(len(members), 'network')} on the front: {' to '.join(told)}"

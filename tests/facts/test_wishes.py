@@ -14,7 +14,7 @@ def study_of(rows, names=("error", "macs"), directions=None):
     return study
 
 
-#: Quartiles of the errors are .175 and .325, of the MACs 175 and 325: a thousandth of an error weighs as much as one MAC.
+#: Quartiles of the errors are .175 and .325, of the MACs 175 and 325: a thousandth of an error weighs as much as a MAC.
 #: Counted so, (error, macs) are (1, 4), (2, 2), (3, 1), (4, 3), and the last is beaten.
 ROWS = [(0.1, 400.0), (0.2, 200.0), (0.3, 100.0), (0.4, 300.0)]
 

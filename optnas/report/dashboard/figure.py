@@ -14,15 +14,13 @@ from optnas.report.dashboard.curve import log_ticks
 from optnas.report.style import COLOURS
 from optnas.report.units import amount, axis_label
 
-__all__ = ["SHOWN", "Figure", "axis", "layout", "marks", "nothing", "rounded", "scaled"]
+__all__ = ["LETTERS", "SHOWN", "Figure", "axis", "layout", "marks", "nothing", "rounded", "scaled"]
 
 #: A trace, a layout, or both.
 Figure = dict[str, Any]
 
 #: Read on white and on black: the dashboard gives plots of others no colours of its dark mode.
 _INK, _GRID = "#7d838b", "rgba(125,131,139,0.25)"
-#: Of a line of the title: a plot is 560 pixels wide in a window of 1280.
-_LETTERS = 66
 #: Values that lie so many times apart are drawn on a logarithmic axis.
 _LOGARITHMIC = 4
 _SYMBOLS = {
@@ -32,16 +30,19 @@ _SYMBOLS = {
     "pruned": "x-thin",
     "refused": "line-ns",
 }
+LETTERS = 66
+"""Of a line of the title: a plot is 560 pixels wide in a window of 1280."""
 SHOWN = tuple(_SYMBOLS)
 """What a trial in a plot can be (`optnas.facts.trials.STATES`); the first is drawn last."""
 
 
 def layout(title: str) -> Figure:
-    """A figure's frame under a title of up to two lines."""
+    """A figure's frame under a title of up to two lines; one that has a line break in it is broken there."""
+    lines = [line for part in title.split("\n") for line in textwrap.wrap(part, LETTERS)]
     shown = {"gridcolor": _GRID, "linecolor": _INK, "zeroline": False, "automargin": True}
     return {
         "title": {
-            "text": "<br>".join(textwrap.wrap(title, _LETTERS)), "font": {"size": 14},
+            "text": "<br>".join(lines), "font": {"size": 14},
             "x": 0.02, "xanchor": "left", "y": 0.96, "yanchor": "top",
         },
         "font": {"color": _INK, "size": 12},

@@ -8,11 +8,10 @@ from math import isfinite
 
 from optuna import Study
 
-from optnas.cost import COSTS
 from optnas.facts.trials import TrialFacts
 from optnas.front import objective_names
-from optnas.objective import ERROR
-from optnas.report.dashboard.figure import SHOWN, Figure, axis, layout, marks, nothing, rounded, scaled
+from optnas.report.dashboard.figure import LETTERS, SHOWN, Figure, axis, layout, marks, nothing, rounded, scaled
+from optnas.report.finding import front_finding, front_sides
 from optnas.report.style import COLOURS, thinned
 from optnas.report.units import amount, better
 
@@ -28,7 +27,7 @@ def front_plot(study: Study, trials: Sequence[TrialFacts]) -> Figure:
     What has a cost and no error, such as a network that was refused, is marked on the upper edge, and so is a pruned
     trial whose last error would press all others to the ground.
     """
-    x, y = _sides(study, trials)
+    x, y = front_sides(study, trials)
     kinds = {state: [t for t in trials if t.state == state and isfinite(_value(t, x))] for state in SHOWN}
     members = sorted((t for t in kinds["front"] if isfinite(_value(t, y))), key=lambda trial: _value(trial, x))
     if not any(kinds.values()):
@@ -46,7 +45,7 @@ def front_plot(study: Study, trials: Sequence[TrialFacts]) -> Figure:
             shown = thinned(edge, _POINTS)
             height = {"y": [1] * len(shown), "yaxis": "y2", "cliponaxis": False, "showlegend": not inside}
             traces.append(kind | _places(shown, x, y) | height)
-    frame = layout(_finding(members, x, y, sum(trial.trained for trial in trials)))
+    frame = layout(_title(front_finding(study, trials)))
     costs = [_value(trial, x) for kind in kinds.values() for trial in kind]
     frame["xaxis"] |= axis(x, costs, "" if x == "trial" else better(study, x))
     frame["yaxis"] |= axis(y, [], better(study, y)) | {"range": rounded([floor, ceiling])}
@@ -78,26 +77,13 @@ def _places(shown: Sequence[TrialFacts], x: str, y: str) -> Figure:
     return {"x": rounded(_value(trial, x) for trial in shown), "text": texts, "hoverinfo": "text"}
 
 
-def _sides(study: Study, trials: Sequence[TrialFacts]) -> tuple[str, str]:
-    """The first cost and the error where there are such, or else what comes first and the number of the trial."""
-    names = objective_names(study)
-    y = ERROR if ERROR in names else names[0]
-    known = [name for name in ("macs", *COSTS) if any(name in trial.costs for trial in trials)]
-    return next((name for name in (*names, *known) if name != y), "trial"), y
+def _title(finding: str) -> str:
+    """In two lines, the ends of the front one under the other, unless it is short."""
+    return escape(finding if len(finding) <= LETTERS else finding.replace(" to ", "\nto ", 1))
 
 
-def _finding(members: Sequence[TrialFacts], x: str, y: str, trained: int) -> str:
-    if not members:
-        return f"No feasible network among {trained} trained"
-    first, last = members[0], members[-1]
-    if len(members) == 1:
-        return f"1 network on the front: {_told(y, first)} at {_told(x, first)}"
-    to = f"{_told(y, last, noun=False)} at {_told(x, last, noun=False)}"
-    return f"{len(members)} networks on the front: {_told(y, first)} at {_told(x, first)} to {to}"
-
-
-def _told(name: str, trial: TrialFacts, noun: bool = True) -> str:
-    return f"trial {trial.trial}" if name == "trial" else escape(amount(name, _value(trial, name), noun))
+def _told(name: str, trial: TrialFacts) -> str:
+    return f"trial {trial.trial}" if name == "trial" else escape(amount(name, _value(trial, name)))
 
 
 def _value(trial: TrialFacts, name: str) -> float:

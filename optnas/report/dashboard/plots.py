@@ -17,7 +17,7 @@ from optnas.facts.trials import TrialFacts
 from optnas.objective import ERROR
 from optnas.report.dashboard.figure import Figure, axis, layout, nothing, rounded
 from optnas.report.dashboard.front_plot import front_plot
-from optnas.report.style import COLOURS, thinned
+from optnas.report.style import COLOURS, counted, thinned
 
 __all__ = ["PLOTS", "study_plots"]
 
@@ -57,10 +57,10 @@ def _hypervolume(study: Study) -> Figure:
     }  # fmt: skip
     last, most = moments[-1], next(m for m in moments if m.hypervolume >= 0.9 * moments[-1].hypervolume)
     finding = f"The front covers {last.hypervolume:.1%} of " + (
-        "the hypervolume" if box.fixed else "the box of the values seen so far"
+        "its box" if box.fixed else "the box of the values seen so far"
     )
     if last.hypervolume > 0:
-        finding += f"; 90% of that after {most.trainings} of {last.trainings} trainings"
+        finding += f"; 90% of that after {most.trainings} of {counted(last.trainings, 'training')}"
     frame = layout(finding) | {"showlegend": False}
     frame["xaxis"] |= {"title": {"text": "networks trained"}, "rangemode": "tozero"}
     frame["yaxis"] |= {"title": {"text": "hypervolume, larger is better"}, "ticksuffix": "%", "rangemode": "tozero"}
@@ -81,7 +81,7 @@ def _curves(trials: Sequence[TrialFacts]) -> Figure:
         return nothing("Learning curves: none was kept")
     longest = max(len(trial.curve) for trial in trained)
     pruned = f"{len(kinds['pruned'])} of them pruned" if kinds["pruned"] else "none pruned"
-    frame = layout(f"Learning curves of {len(trained)} trainings over {longest} epochs, {pruned}")
+    frame = layout(f"Learning curves of {counted(len(trained), 'training')} over {counted(longest, 'epoch')}, {pruned}")
     margin = 0.03 * longest
     frame["xaxis"] |= {"title": {"text": "epochs trained"}, "range": [1 - margin, longest + margin]}
     frame["xaxis"] |= {"dtick": 1} if longest <= 12 else {}

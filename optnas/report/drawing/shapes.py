@@ -77,6 +77,8 @@ class Drawing:
     marks: tuple[Box | Line | Words | Group, ...]
     label: str = ""
     """What is drawn, for those who cannot see it."""
+    legend_top: float | None = None
+    """Where the legend begins, which ends the drawing; None without one."""
 
 
 def plain(text: object) -> str:

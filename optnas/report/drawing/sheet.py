@@ -217,9 +217,10 @@ def _drawing(
     sheet.y += 4 * bool(told)
     for sentence in told:
         sheet.text(sentence, SIZE, faint=True)
+    top = sheet.y
     _legend(sheet, columns)
     label = ". ".join([title, *filter(None, heads)])
-    return Drawing(sheet.width, sheet.y + _MARGIN, tuple(sheet.marks), label)
+    return Drawing(sheet.width, sheet.y + _MARGIN, tuple(sheet.marks), label, top)
 
 
 def _shade(kernel: int) -> int:

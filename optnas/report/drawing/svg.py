@@ -19,11 +19,15 @@ STYLE = (
 
 
 def svg_text(drawing: Drawing) -> str:
-    """An SVG document; placed in a page as an element it takes the colour of the page's text."""
+    """An SVG document; placed in a page as an element it takes the colour of the page's text.
+
+    Its attribute `data-legend-top` says where a page may cut it off that has no room for a legend.
+    """
     width, height = _number(drawing.width), _number(drawing.height)
+    legend = "" if drawing.legend_top is None else f' data-legend-top="{_number(drawing.legend_top)}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}pt" '
-        f'height="{height}pt" role="img" aria-label="{escape(plain(drawing.label))}" '
+        f'height="{height}pt"{legend} role="img" aria-label="{escape(plain(drawing.label))}" '
         f'font-family="system-ui,Helvetica,Arial,sans-serif" font-size="{SIZE}" text-anchor="middle" fill="{INK}" '
         f'style="max-width:100%;height:auto"><style>{STYLE}</style>'
     ]

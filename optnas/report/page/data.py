@@ -94,7 +94,7 @@ def data_of(reading: Reading, sure: Mapping[int, float]) -> dict[str, Any]:
         ],
         "drawings": drawings(reading, _pickable(reading.trials, [y, *known], larger)),
         "sure": {str(number): round(share, 3) for number, share in sure.items()},
-        "command": _command(reading),
+        "flags": _flags(reading),
     }
 
 
@@ -137,9 +137,8 @@ def _number(value: float | None) -> float | None:
     return int(value) if float(value).is_integer() else float(f"{value:.6g}")
 
 
-def _command(reading: Reading) -> str:
-    """How to train what a budget picks; nothing for a study that `optnas search` did not make."""
+def _flags(reading: Reading) -> str:
+    """What names the study in commands; nothing for a study that `optnas search` did not make."""
     if attribute(reading.study, "request") is None:
         return ""
-    name = shell_word(reading.study.study_name)
-    return f"optnas retrain --study {name} --storage {shell_word(reading.storage)}"
+    return f"--study {shell_word(reading.study.study_name)} --storage {shell_word(reading.storage)}"

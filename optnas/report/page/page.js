@@ -42,10 +42,12 @@ function shown(name, value) {
   while (power < 4 && Number(value.toPrecision(3)) >= 1000) { value /= 1000; power += 1; }
   return `${power ? three(value) : value.toFixed(0)} ${["", "k", "M", "G", "T"][power]}${unit}`.trim();
 }
+const NUMBER = "[+-]?(?:\\d+\\.?\\d*|\\.\\d+)(?:e[+-]?\\d+)?";
+const UNIT = "\\s*(?:%|[kMGT]?(?:B|ms|mJ)?)";
 function parsed(text) {
-  const match = /^([0-9.]+(?:e[+-]?\d+)?)\s*([kMG%]?)$/i.exec(text.trim());
+  const match = new RegExp(`^(${NUMBER})\\s*(%|[kMGT]?)(?:B|ms|mJ)?$`, "i").exec(text.trim());
   if (!match) return NaN;
-  return Number(match[1]) * ({ k: 1e3, m: 1e6, g: 1e9, "%": 0.01 }[match[2].toLowerCase()] ?? 1);
+  return Number(match[1]) * ({ k: 1e3, m: 1e6, g: 1e9, t: 1e12, "%": 0.01 }[match[2].toLowerCase()] ?? 1);
 }
 // One word of a command that a person copies: names come from the study.
 const quoted = (text) => /^[\w<>=.,+-]*$/.test(text) ? `"${text}"` : `'${text.replaceAll("'", `'"'"'`)}'`;
@@ -54,11 +56,15 @@ const choicesOf = (one) => data.choices
   .map((choice, index) => [choice.name, choice.options[one.choices[index]]])
   .filter(([, option]) => option !== undefined);
 
-function drawing(number) {
+function drawing(number, small) {
   const text = data.drawings[number];
   if (!text) return null;
-  const parsedSvg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  return parsedSvg.nodeName === "svg" ? document.importNode(parsedSvg, true) : null;
+  const found = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+  if (found.nodeName !== "svg") return null;
+  const top = found.getAttribute("data-legend-top");
+  // Without its legend, which is read in the larger one below.
+  if (small && top) found.setAttribute("viewBox", `0 0 ${found.viewBox.baseVal.width} ${top}`);
+  return document.importNode(found, true);
 }
 function facts(one) {
   const list = make("dl", { class: "known" });
@@ -68,12 +74,15 @@ function facts(one) {
   }
   return list;
 }
+// On a phone a drawing in the tooltip could not be read, and a finger that shows it picks the network as well.
+const ROOM_FOR_DRAWING = 480;
 function describe(one, small = false) {
   const parts = [make("b", { text: `trial ${one.trial}` }), document.createTextNode(` · ${data.meaning[one.state]}`), facts(one)];
   const sure = data.sure[one.trial];
   if (sure != null) parts.push(make("div", { class: "muted", text: `on the true front with a probability of ${Math.round(100 * sure)}%` }));
   if (one.why) parts.push(make("div", { class: "muted", text: one.why }));
-  const picture = drawing(one.trial);
+  if (small && chart.clientWidth < ROOM_FOR_DRAWING) return parts;
+  const picture = drawing(one.trial, small);
   if (picture) parts.push(make("div", { class: "drawing" }, picture));
   if (!picture || !small) {
     parts.push(make("div", { class: "choices", text: choicesOf(one).map(([name, option]) => `${name}=${option}`).join("  ") }));
@@ -128,10 +137,18 @@ function showBest(one) {
     box.append(make("h3", { text: `No network has ${within}.` }));
     return;
   }
-  box.append(make("h3", { text: within ? `The best with ${within}` : `The best of all in ${column[data.y].label}` }), ...describe(one));
-  if (data.command) {
-    box.append(make("pre", { text: `${data.command}${asked.length ? ` --budget ${quoted(asked.join(","))}` : ""}` }));
-  }
+  box.append(make("h3", { text: within ? `The best with ${within}` : `The best of all in ${column[data.y].label}` }),
+    ...describe(one), ...commands(one, asked));
+}
+function commands(one, asked = []) {
+  // What the notes in optuna-dashboard say of a network that was trained to the end.
+  if (!data.flags || !["front", "beaten", "infeasible"].includes(one.state)) return [];
+  const lines = [
+    `optnas retrain ${data.flags} --trial ${one.trial}    # train it properly, several seeds`,
+    `optnas export ${data.flags} --trial ${one.trial} --out deploy    # files for phones, checked`,
+  ];
+  if (asked.length) lines.unshift(`optnas front ${data.flags} --budget ${quoted(asked.join(","))}`);
+  return [make("pre", { text: lines.join("\n") })];
 }
 
 // ---- the front
@@ -286,7 +303,11 @@ function hover(one) {
   }
   const [x, y] = chart.plan.at(one), width = chart.clientWidth;
   tip.style.left = `${Math.max(0, Math.min(x + 14, width - tip.offsetWidth))}px`;
-  tip.style.top = y + 16 + tip.offsetHeight > HEIGHT + 60 ? `${y - tip.offsetHeight - 14}px` : `${y + 16}px`;
+  // Below the point or above it, where it is seen whole: the bar at the top must not hide it. Else beside it.
+  const from = chart.getBoundingClientRect().top, bar = document.querySelector("nav").getBoundingClientRect();
+  const high = (bar.top <= 0 ? bar.bottom : 0) - from, low = window.innerHeight - from - tip.offsetHeight;
+  const top = y + 16 <= low ? y + 16 : y - tip.offsetHeight - 14 >= high ? y - tip.offsetHeight - 14 : Math.max(high, low);
+  tip.style.top = `${top}px`;
 }
 function update() {
   picked = null;
@@ -329,24 +350,46 @@ function front() {
 }
 function showPicked(one) {
   const box = document.getElementById("best");
-  box.replaceChildren(make("h3", { text: "Picked by hand" }), ...describe(one));
+  box.replaceChildren(make("h3", { text: "Picked by hand" }), ...describe(one), ...commands(one));
 }
 
 // ---- the table of trials
 const FIRST = 60;
 let sorting = { name: "trial", down: false }, all = false;
-function matches(one, words, state) {
-  if (state && one.state !== state) return false;
-  return words.every((word) => {
-    const ask = /^([a-z0-9_]+)(<=|>=|<|>|=)(.+)$/i.exec(word);
-    const limit = ask ? parsed(ask[3]) : NaN;
-    if (ask && (column[ask[1]] || ask[1] === "trial") && !Number.isNaN(limit)) {
-      const value = ask[1] === "trial" ? one.trial : one.known[ask[1]];
-      if (value == null) return false;
-      return { "<=": value <= limit, ">=": value >= limit, "<": value < limit, ">": value > limit, "=": value === limit }[ask[2]];
-    }
-    return one.text.includes(word.toLowerCase());
+// What can be compared with a number, by all that it is called in the page, in small letters.
+const comparable = new Map([["trial", (one) => one.trial], ["epochs", (one) => one.epochs || null]]);
+data.choices.forEach(({ name, options }, index) =>
+  comparable.set(name.toLowerCase(), (one) => (one.choices[index] == null ? null : parsed(options[one.choices[index]]))));
+for (const { name, label } of data.columns) {
+  for (const word of [name, label]) comparable.set(word.toLowerCase(), (one) => one.known[name]);
+}
+const SIGNS = "<=|>=|≤|≥|<|>|=";
+const TESTS = {
+  "<=": (value, limit) => value <= limit, ">=": (value, limit) => value >= limit,
+  "<": (value, limit) => value < limit, ">": (value, limit) => value > limit,
+  // What the table shows is rounded to three figures or hundredths of a per cent.
+  "=": (value, limit) => value === limit || Math.abs(value - limit) < 0.005 * Math.abs(limit) && three(value) === three(limit),
+};
+const asPattern = [...comparable.keys()].sort((a, b) => b.length - a.length)
+  .map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/g, "\\s+")).join("|");
+function understood(text) {
+  // A filter as comparisons and words, all of which must hold, and what in it cannot be understood.
+  const comparisons = [], words = [], complaints = [];
+  const comparison = new RegExp(`(?<=^|\\s)(${asPattern})\\s*(${SIGNS})\\s*(${NUMBER}${UNIT})(?=\\s|$)`, "gi");
+  const rest = text.replace(comparison, (_, name, sign, number) => {
+    const known = comparable.get(name.toLowerCase().replace(/\s+/g, " "));
+    const test = TESTS[{ "≤": "<=", "≥": ">=" }[sign] ?? sign], limit = parsed(number);
+    comparisons.push((one) => { const value = known(one); return value != null && test(value, limit); });
+    return " ";
   });
+  for (const word of rest.replace(new RegExp(`\\s*(${SIGNS})\\s*`, "g"), "$1").split(/\s+/).filter(Boolean)) {
+    const [, name, sign, value] = new RegExp(`^(.*?)(${SIGNS})(.*)$`).exec(word) ?? [];
+    if (sign === undefined || trials.some((one) => one.text.includes(word.toLowerCase()))) words.push(word.toLowerCase());
+    else if (data.choices.some((choice) => sign === "=" && choice.name.toLowerCase() === name.toLowerCase())) words.push(word.toLowerCase());
+    else if (comparable.has(name.toLowerCase())) complaints.push(`${name}${sign}: expected a number such as 200k or 1.5%, got ${value || "nothing"}`);
+    else complaints.push(`no column ${name || "before " + sign}; there are ${["trial", "epochs", ...data.columns.map(({ label }) => label)].join(", ")}`);
+  }
+  return { holds: (one) => comparisons.every((test) => test(one)) && words.every((word) => one.text.includes(word)), complaints };
 }
 function key(one) {
   if (sorting.name === "trial") return one.trial;
@@ -355,8 +398,9 @@ function key(one) {
   return one.known[sorting.name];
 }
 function fill() {
-  const words = document.getElementById("filter").value.split(/\s+/).filter(Boolean), state = document.getElementById("states").value;
-  const found = trials.filter((one) => matches(one, words, state));
+  const { holds, complaints } = understood(document.getElementById("filter").value);
+  const state = document.getElementById("states").value;
+  const found = trials.filter((one) => (!state || one.state === state) && holds(one));
   const turn = sorting.down ? -1 : 1;
   found.sort((a, b) => {
     const left = key(a), right = key(b);
@@ -366,6 +410,7 @@ function fill() {
   const body = document.querySelector("#table tbody");
   body.replaceChildren(...found.slice(0, all ? found.length : FIRST).map(row));
   document.getElementById("count").textContent = found.length === trials.length ? `${trials.length} trials` : `${found.length} of ${trials.length} trials`;
+  document.getElementById("wrong").textContent = complaints.join("; ");
   const more = document.getElementById("more");
   more.hidden = all || found.length <= FIRST;
   more.textContent = `show all ${found.length}`;

@@ -20,6 +20,7 @@ from optnas.front import objective_names
 from optnas.objective import ERROR
 from optnas.report.curves import draw_curves
 from optnas.report.explained import draw_importance, draw_price_list
+from optnas.report.finding import front_finding
 from optnas.report.hypervolume import draw_course
 from optnas.report.options import draw_options
 from optnas.report.page.inline import inline_figure
@@ -27,7 +28,6 @@ from optnas.report.page.part import Drawn, Part, Reading, Table
 from optnas.report.pairs import draw_pairs
 from optnas.report.parallel import draw_parallel
 from optnas.report.timeline import draw_timeline
-from optnas.report.units import amount
 from optnas.study.audit import audit_study
 from optnas.verdict import judge_study
 
@@ -67,15 +67,7 @@ def _made(name: str, short: str, maker: Callable[[Reading], Part], reading: Read
 
 
 def _front(reading: Reading) -> Part:
-    names = objective_names(reading.study)
-    title = f"The front: {len(reading.members)} networks" if len(reading.members) != 1 else "The front: one network"
-    if reading.members:
-        ends = dict.fromkeys(
-            " at ".join(amount(name, member.values[name]) for name in names)
-            for member in (reading.members[0], reading.members[-1])
-        )
-        title += f", {'from ' if len(ends) > 1 else ''}{' to '.join(ends)}"
-    return Part("front", "Front", title)
+    return Part("front", "Front", front_finding(reading.study, reading.trials))
 
 
 def _sure(reading: Reading) -> Certainty | str:

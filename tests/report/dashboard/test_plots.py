@@ -34,7 +34,8 @@ def test_the_front_tells_apart_what_became_of_trials():
     assert traces["refused"]["yaxis"] == "y2"
     symbols = {trace["marker"]["symbol"] for trace in traces.values()}
     assert len(symbols) == len(traces)  # for those who do not tell colours apart
-    assert front["layout"]["title"]["text"] == "2 networks on the front: 20.00% error at 100 MACs to 10.00% at 200"
+    title = "2 networks on the front: 20.00% error at 100 MACs<br>to 10.00% error at 200 MACs"
+    assert front["layout"]["title"]["text"] == title
     step = next(trace for trace in front["data"] if trace["mode"] == "lines")
     assert step["line"]["shape"] == "hv"
     assert step["x"] == [100, 200]
@@ -68,6 +69,10 @@ def test_the_hypervolume_is_that_of_the_course():
         assert reached == pytest.approx(100 * moment.hypervolume, rel=1e-3)
     assert trace["x"][-1] == 5
     assert "the values seen so far" in volume["layout"]["title"]["text"].replace("<br>", " ")
+    study.set_user_attr("optnas:reference", {"error": 1.0, "macs": 1000.0})
+    _, volume, _ = figures(study)
+    # (1 - .2) (1 - .1) + (.2 - .1) (1 - .2) of it.
+    assert volume["layout"]["title"]["text"].startswith("The front covers 80.0% of its box;")
 
 
 def test_curves_are_parted_by_gaps_and_stopped_ones_end_in_a_cross():
@@ -78,6 +83,14 @@ def test_curves_are_parted_by_gaps_and_stopped_ones_end_in_a_cross():
     assert traces["pruned"]["y"] == [60, None]
     assert traces["pruned"]["marker"]["size"] == [8, 0]
     assert curves["layout"]["title"]["text"] == "Learning curves of 5 trainings over 2 epochs, 1 of them pruned"
+
+
+def test_one_is_not_told_as_many():
+    study = handmade.new_study()
+    handmade.add(study, (0.2, 100.0), curve=[0.2])
+    titles = [figure["layout"]["title"]["text"] for figure in figures(study)]
+    assert titles[0] == "1 network on the front: 20.00% error at 100 MACs"
+    assert titles[2] == "Learning curves of 1 training over 1 epoch, none pruned"
 
 
 @pytest.mark.parametrize("name", handmade.awkward())
