@@ -384,8 +384,9 @@ function understood(text) {
   });
   for (const word of rest.replace(new RegExp(`\\s*(${SIGNS})\\s*`, "g"), "$1").split(/\s+/).filter(Boolean)) {
     const [, name, sign, value] = new RegExp(`^(.*?)(${SIGNS})(.*)$`).exec(word) ?? [];
-    if (sign === undefined || trials.some((one) => one.text.includes(word.toLowerCase()))) words.push(word.toLowerCase());
-    else if (data.choices.some((choice) => sign === "=" && choice.name.toLowerCase() === name.toLowerCase())) words.push(word.toLowerCase());
+    const isOption = sign === "=" && (data.choices.some((choice) => choice.name.toLowerCase() === name.toLowerCase()) ||
+      trials.some((one) => one.text.includes(word.toLowerCase())));
+    if (sign === undefined || isOption) words.push(word.toLowerCase());
     else if (comparable.has(name.toLowerCase())) complaints.push(`${name}${sign}: expected a number such as 200k or 1.5%, got ${value || "nothing"}`);
     else complaints.push(`no column ${name || "before " + sign}; there are ${["trial", "epochs", ...data.columns.map(({ label }) => label)].join(", ")}`);
   }
