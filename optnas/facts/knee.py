@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from scipy.optimize import linprog
 
 from optnas.cost import Constraint
+from optnas.facts.summary import words_of
 from optnas.front import Network, front, objective_names
 from optnas.objective import ERROR
 
@@ -152,11 +153,12 @@ def _both_ways(members: Sequence[Network], place: int, names: Sequence[str]) -> 
 
 
 def _change(name: str, here: float, there: float) -> str:
-    """From one value to another: "0.28 points less error", "7.2 times the macs"."""
+    """From one value to another: "0.28 points less error", "7.2 times the MACs"."""
     if name == ERROR and 0 <= min(here, there) <= max(here, there) <= 1:
         return f"{100 * abs(there - here):.2f} points {'more' if there > here else 'less'} error"
+    words = words_of(name)
     if min(here, there) <= 0:
-        return f"a {name} of {there:.4g} instead of {here:.4g}"
+        return f"a {words} of {there:.4g} instead of {here:.4g}"
     if there >= 2 * here:
-        return f"{there / here:.1f} times the {name}"
-    return f"{abs(there / here - 1):.0%} {'more' if there > here else 'less'} {name}"
+        return f"{there / here:.1f} times the {words}"
+    return f"{abs(there / here - 1):.0%} {'more' if there > here else 'less'} {words}"

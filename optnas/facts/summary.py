@@ -16,9 +16,17 @@ from optnas.front import Network, front, objective_names
 from optnas.objective import ERROR
 from optnas.study import attribute
 
-__all__ = ["Summary", "format_value", "progress_sentence", "summarise"]
+__all__ = ["Summary", "format_value", "progress_sentence", "summarise", "words_of"]
 
 _SHARE = 0.9
+_WORDS: Mapping[str, str] = {
+    "params": "parameters",
+    "macs": "MACs",
+    "size_bytes": "size",
+    "peak_memory_bytes": "peak memory",
+    "energy_mj": "energy",
+    "latency_ms": "latency",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,11 @@ def format_value(name: str, value: float) -> str:
     if name == ERROR:
         return f"{value:.2%}"
     return format_cost(name, value) if name in COSTS else f"{value:.4g}"
+
+
+def words_of(name: str) -> str:
+    """An objective or cost in a sentence, without its unit: "MACs" for "macs"; a name that is not known as it is."""
+    return _WORDS.get(name, name)
 
 
 def summarise(study: Study) -> Summary:
@@ -77,7 +90,7 @@ def progress_sentence(moments: Sequence[Moment]) -> str:
 def _searched(study: Study) -> str:
     names = objective_names(study)
     words = [
-        f"{name} ({'larger' if direction.name == 'MAXIMIZE' else 'smaller'} is better)"
+        f"{words_of(name)} ({'larger' if direction.name == 'MAXIMIZE' else 'smaller'} is better)"
         for name, direction in zip(names, study.directions, strict=True)
     ]
     settings: Mapping[str, Any] = attribute(study, "settings") or {}
@@ -90,7 +103,7 @@ def _searched(study: Study) -> str:
     images = f"{task['n_train']} images" if "n_train" in task else "images"
     return (
         f"A search of the space {space['name']} for networks that tell {classes} classes of {task['data']} apart "
-        f"({images} of {shape}), by {_listed(list(names))}{within}. Errors are those of validation images."
+        f"({images} of {shape}), by {_listed([*map(words_of, names)])}{within}. Errors are those of validation images."
     )
 
 
@@ -119,7 +132,7 @@ def _front_sentence(study: Study, members: Sequence[Network]) -> str:
         return "No network is on the front: none was trained to the end within the constraints."
 
     def told(member: Network) -> str:
-        return " and ".join(f"{name} {format_value(name, member.values[name])}" for name in names)
+        return " and ".join(f"{words_of(name)} {format_value(name, member.values[name])}" for name in names)
 
     if len(members) == 1:
         return f"One network is on the front, trial {members[0].trial}: {told(members[0])}."

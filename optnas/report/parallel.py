@@ -58,8 +58,8 @@ def coordinates(study: Study, trials: Sequence[TrialFacts]) -> list[Coordinate]:
 def draw_parallel(study: Study, axes: Axes) -> None:
     """Draw a line for each network trained to the end across its choices and costs, those of the front on top.
 
-    Members of the front are coloured in its order, the best by the first objective darkest. Of more than 200 other
-    networks an even sample is drawn.
+    Members of the front are coloured in its order, the best by the first objective darkest (in a page in dark mode
+    lightest) and thickest. Of more than 200 other networks an even sample is drawn.
 
     Args:
         study: Any study.
@@ -81,10 +81,13 @@ def draw_parallel(study: Study, axes: Axes) -> None:
         linewidths=0.6, alpha=0.25 if len(others) > 100 else 0.4, zorder=2,
     )  # fmt: skip
     axes.add_collection(grey)
-    best = f"front ({len(members)}), darkest: best {plain(objective_names(study)[0])}"
-    for place, (line, colour) in enumerate(zip(lines[len(others) :], ramp(len(members)), strict=True)):
+    best = f"front ({len(members)}), thickest: best {plain(objective_names(study)[0])}"
+    widths = np.linspace(*((2.6, 1.2) if len(members) < 20 else (1.8, 0.7)), len(members))
+    for place, (line, colour, width) in enumerate(
+        zip(lines[len(others) :], ramp(len(members)), widths.tolist(), strict=True)
+    ):
         label = best if place == len(members) // 2 else None
-        axes.plot(places, line, color=colour, linewidth=1.5 if len(members) < 20 else 0.9, zorder=3, label=label)
+        axes.plot(places, line, color=colour, linewidth=width, zorder=3 + width / 10, label=label)
     axes.plot([], [], color=COLOURS["beaten"], linewidth=1, label=f"other networks trained to the end ({len(rest)})")
     _draw_axes(axes, across)
     note = f"study {plain(study.study_name)}; choices in which front and trained networks differ most come first"

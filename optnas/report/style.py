@@ -23,6 +23,7 @@ __all__ = [
     "MUTED",
     "PALETTE",
     "PAPER",
+    "TURNED",
     "counted",
     "dress",
     "headline",
@@ -74,6 +75,13 @@ CROWDED = 250
 """So many points or lines of one kind are kept as pixels in a picture that is drawn in lines (SVG, PDF): a file of
 each of a thousand would be slow to open."""
 
+_RAMP, _ENDS = colormaps["viridis"], (0.26, 0.77)
+_FIRST, _LAST = (int(end * _RAMP.N) for end in _ENDS)
+TURNED: Mapping[str, str] = {
+    to_hex(_RAMP(place)): to_hex(_RAMP(_FIRST + _LAST - place)) for place in range(_FIRST, _LAST + 1)
+}
+"""By each colour of a `ramp` the one as far from its other end: what comes first is then lightest."""
+
 _TITLE, _SMALL = 11.0, 8.5
 #: Mean width of a letter in ems.
 _LETTER = 0.54
@@ -84,8 +92,11 @@ T = TypeVar("T")
 
 
 def ramp(count: int) -> list[str]:
-    """Colours for things in an order, from dark to light; each is seen on white and on black."""
-    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(0.26, 0.77, count))]
+    """Colours for things in an order, from dark to light; each is seen on white and on black.
+
+    On white the first stands out, on black the last: a page in dark mode turns them round, see `TURNED`.
+    """
+    return [to_hex(colour) for colour in _RAMP(np.linspace(*_ENDS, count))]
 
 
 def thinned(things: Sequence[T], most: int) -> list[T]:

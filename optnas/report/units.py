@@ -11,7 +11,7 @@ from optuna import Study
 from optuna.study import StudyDirection
 
 from optnas.cost import COSTS, format_cost
-from optnas.facts.summary import format_value
+from optnas.facts.summary import format_value, words_of
 from optnas.facts.trials import TrialFacts
 from optnas.front import objective_names
 from optnas.objective import ERROR
@@ -40,9 +40,6 @@ _AXES = {
     ERROR: "validation error (%)",
     "trial": "trial (its number)",
 }
-#: Where there is no room for them.
-_SHORT = {"macs": "MACs", "size_bytes": "size", "peak_memory_bytes": "peak memory", "energy_mj": "energy"}
-_SHORT |= {"latency_ms": "latency", "params": "parameters", ERROR: "error"}
 #: What follows a number in a sentence where its unit does not say it.
 _NOUNS = {ERROR: "error", "params": "parameters", "macs": "MACs", "peak_memory_bytes": "of activations"}
 #: Counted in whole ones.
@@ -56,7 +53,7 @@ def axis_label(name: str) -> str:
 
 def short_label(name: str) -> str:
     """One or two words for an objective or cost, without its unit."""
-    return _SHORT.get(name) or plain(name)
+    return plain(words_of(name))
 
 
 def amount(name: str, value: float, noun: bool = True) -> str:

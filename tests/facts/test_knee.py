@@ -84,7 +84,7 @@ def test_what_the_knee_gives_and_takes_in_words() -> None:
     assert found.depth == pytest.approx((1 - 0.1 - 0.125) / 2)
     assert str(found) == (
         "The knee is trial 1: it beats a straight front between the ends by 39% of its range in both objectives. "
-        "Trial 0 has 2.00 points less error at 3.3 times the macs; trial 2 has 33% less macs at 18.00 points more "
+        "Trial 0 has 2.00 points less error at 3.3 times the MACs; trial 2 has 33% less MACs at 18.00 points more "
         "error."
     )
 

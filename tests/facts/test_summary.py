@@ -15,7 +15,7 @@ def test_the_summary_by_hand():
     assert summary.counts["on the front"] == "2"
     assert summary.counts["epochs"] == "9"  # 2 + 2 + 2 + 2 + 1
     assert summary.findings[0] == (
-        "2 networks are on the front, from error 10.00% and macs 200 (trial 1) to error 20.00% and macs 100 (trial 0)."
+        "2 networks are on the front, from error 10.00% and MACs 200 (trial 1) to error 20.00% and MACs 100 (trial 0)."
     )
 
 

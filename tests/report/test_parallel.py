@@ -58,6 +58,8 @@ def test_lines_of_the_front_lie_over_the_others_in_its_colours():
     draw_parallel(study_by_hand(), axes)
     members = [line for line in axes.lines if len(line.get_xdata()) == 4]
     assert [line.get_color() for line in members] == ramp(2)
+    assert members[0].get_linewidth() > members[1].get_linewidth()
+    assert any(line.get_label() == "front (2), thickest: best error" for line in members)
     (others,) = (c for c in axes.collections if isinstance(c, LineCollection))
     assert len(others.get_segments()) == 1
     assert min(line.get_zorder() for line in members) > others.get_zorder()

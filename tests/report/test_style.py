@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from optnas.report.style import COLOURS, INK, MUTED, PALETTE, PAPER, headline, plain, ramp, spaced, thinned
+from optnas.report.page.inline import inline_figure
+from optnas.report.style import COLOURS, INK, MUTED, PALETTE, PAPER, TURNED, headline, plain, ramp, spaced, thinned
 
 
 def test_labels_are_kept_apart_and_below_the_top():
@@ -64,3 +67,24 @@ def test_a_headline_is_no_formula_and_is_wrapped():
     (title,) = (text for text in axes.findobj(Text) if text.get_text().startswith("$"))
     assert not title.get_parse_math()
     assert all(len(line) < 60 for line in title.get_text().splitlines())
+
+
+def test_in_the_dark_what_comes_first_stands_out_as_well():
+    def lightness(colour):
+        return np.mean(to_rgb(colour))
+
+    for count in (1, 2, 6, 40):
+        colours = ramp(count)
+        assert set(colours) <= set(TURNED)
+        turned = [TURNED[colour] for colour in colours]
+        assert [*map(lightness, colours)] == sorted(map(lightness, colours))
+        assert [*map(lightness, turned)] == sorted(map(lightness, turned), reverse=True)
+    assert TURNED[ramp(2)[0]] == ramp(2)[1]
+
+
+def test_a_figure_in_a_page_has_both_colours_of_a_line():
+    def drawn(figure):
+        figure.subplots().plot([0, 1], color=ramp(2)[0])
+
+    first, last = ramp(2)
+    assert f"stroke: {first}; stroke: light-dark({first}, {last})" in inline_figure(drawn, "line")

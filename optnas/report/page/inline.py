@@ -10,12 +10,13 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from optnas.report.style import INK, MUTED, PAPER
+from optnas.report.style import INK, MUTED, PAPER, TURNED
 
 __all__ = ["inline_figure"]
 
 _SIZE = re.compile(r'(<svg[^>]*?) width="[^"]*"', re.DOTALL)
 _HEIGHT = re.compile(r'(<svg[^>]*?) height="[^"]*"', re.DOTALL)
+_STROKE = re.compile(r"(stroke|fill): (#[0-9a-f]{6})")
 _FONT = re.compile(r"'?DejaVu Sans'?, ?'?[^;\"]*sans-serif|'DejaVu Sans'")
 
 
@@ -42,4 +43,11 @@ def inline_figure(
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     for ink, replacement in ((INK, "currentColor"), (MUTED, "var(--muted)"), (PAPER, "var(--paper)")):
         text = text.replace(ink, replacement)
+    text = _STROKE.sub(_turned, text)
     return Markup(_FONT.sub("inherit", text))
+
+
+def _turned(found: re.Match[str]) -> str:
+    """A colour of a ramp, and in dark mode the one from its other end; browsers without `light-dark` keep the first."""
+    whole, what, colour = found[0], found[1], found[2]
+    return f"{whole}; {what}: light-dark({colour}, {TURNED[colour]})" if colour in TURNED else whole

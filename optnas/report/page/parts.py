@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from optuna import Study
 
 from optnas.errors import UsageError
-from optnas.explain import Explanation, explain
+from optnas.explain import Explanation, Price, explain
+from optnas.explain.surface import Effect
 from optnas.explain.words import effect_range, rise
 from optnas.facts.certainty import Certainty, certainty
 from optnas.facts.knee import knee
@@ -23,6 +24,7 @@ from optnas.report.explained import draw_importance, draw_price_list
 from optnas.report.finding import front_finding
 from optnas.report.hypervolume import draw_course
 from optnas.report.options import draw_options
+from optnas.report.page.data import COSTS_IN_WORDS
 from optnas.report.page.inline import inline_figure
 from optnas.report.page.part import Drawn, Part, Reading, Table
 from optnas.report.pairs import draw_pairs
@@ -33,8 +35,8 @@ from optnas.verdict import judge_study
 
 __all__ = ["make_parts"]
 
-#: Rows of the price list.
-_PRICES = 14
+#: Rows of the price list, and of what saves costs.
+_PRICES, _SAVERS = 14, 7
 
 
 def make_parts(reading: Reading) -> tuple[list[Part], Mapping[int, float]]:
@@ -86,7 +88,7 @@ def _take(reading: Reading, sure: Certainty | str) -> Part:
     names = objective_names(reading.study)
     shares = wishes(reading.study)
     sentences = [str(bargain), sure if isinstance(sure, str) else str(sure)]
-    heads = ["trial", *names, "probability to belong on the front"]
+    heads = ["trial", *map(_label, names), "probability to belong on the front"]
     heads += ["share of all wishes that it suits best"] if shares else []
     rows = []
     for member in reading.members:
@@ -114,17 +116,37 @@ def _explained(reading: Reading) -> Part:
     if priced:
         drawn.append(Drawn(inline_figure(_explaining(draw_price_list, explanation), "prices", (8.0, 4.8))))
     return Part(
-        "explained", "Explained", "What choices cost and bring", listed=explanation.sentences,
-        tables=(_price_list(explanation),) if priced else (), figures=tuple(drawn),
+        "explained", "Explained", "What choices cost and bring",
+        # A terminal may lack the arrow that the tables of a page have.
+        listed=tuple(sentence.replace(" -> ", " → ") for sentence in explanation.sentences),
+        tables=_price_lists(explanation), figures=tuple(drawn),
     )  # fmt: skip
 
 
-def _price_list(explanation: Explanation) -> Table:
-    """The changes whose effect can be told from chance, the best first; or the largest, if there is none."""
+def _price_lists(explanation: Explanation) -> tuple[Table, ...]:
+    """What a single change brings, the best first, and what can be saved by one that is not known to do harm."""
     sign = 1 if explanation.direction == "minimize" else -1
     priced = [(one, one.learned) for one in explanation.prices if one.learned is not None]
     told = [pair for pair in priced if pair[1].told]
     rows = sorted(told or priced, key=lambda pair: sign * pair[1].mean)[:_PRICES]
+    if not rows:
+        return ()
+    left = len(explanation.prices) - len(rows)
+    title = "Price list: one choice changed, all others kept"
+    title += " (what chance cannot explain)" if told else " (nothing that chance could not explain)"
+    title += f"; {left} more in optnas explain --all" if left else ""
+    tables = [_price_list(explanation, rows, title)]
+    cost = next(iter(explanation.objective_costs), None)
+    if cost is not None:
+        harmless = [pair for pair in priced if not (pair[1].told and sign * pair[1].mean > 0)]
+        savers = sorted(harmless, key=lambda pair: pair[0].costs[cost].mean)[:_SAVERS]
+        savers = [pair for pair in savers if pair[0].costs[cost].mean < 0]
+        title = f"What saves most {_label(cost)} and is not known to do harm"
+        tables += [_price_list(explanation, savers, title)] if savers else []
+    return tuple(tables)
+
+
+def _price_list(explanation: Explanation, rows: Sequence[tuple[Price, Effect]], title: str) -> Table:
     names = explanation.objective_costs
     cells = [
         (
@@ -135,13 +157,14 @@ def _price_list(explanation: Explanation) -> Table:
         for price, learned in rows
     ]  # fmt: skip
     heads = ["choice", "usual → another option"]
-    heads += [f"{name}, estimated" if name in explanation.estimated else name for name in names]
+    heads += [f"{_label(name)}, estimated" if name in explanation.estimated else _label(name) for name in names]
     heads.append("error, in points" if explanation.learned == ERROR else explanation.learned)
-    left = len(explanation.prices) - len(cells)
-    title = "Price list: one choice changed, all others kept"
-    title += " (what chance cannot explain)" if told else " (nothing that chance could not explain)"
-    title += f"; {left} more in optnas explain --all" if left else ""
     return Table(tuple(heads), tuple(cells), title, texts=(0, 1))
+
+
+def _label(name: str) -> str:
+    """An objective or cost as every heading of the page has it."""
+    return COSTS_IN_WORDS[name][0] if name in COSTS_IN_WORDS else name
 
 
 def _explaining(draw: Callable[[Explanation, Axes], None], explanation: Explanation) -> Callable[[Figure], None]:
