@@ -62,8 +62,12 @@ function drawing(number, small) {
   const found = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
   if (found.nodeName !== "svg") return null;
   const top = found.getAttribute("data-legend-top");
-  // Without its legend, which is read in the larger one below.
-  if (small && top) found.setAttribute("viewBox", `0 0 ${found.viewBox.baseVal.width} ${top}`);
+  if (small && top) {
+    // Without its legend, which is read in the larger one below; its own height would leave room for that.
+    found.setAttribute("viewBox", `0 0 ${found.viewBox.baseVal.width} ${top}`);
+    found.removeAttribute("width");
+    found.removeAttribute("height");
+  }
   return document.importNode(found, true);
 }
 function facts(one) {
@@ -144,10 +148,10 @@ function commands(one, asked = []) {
   // What the notes in optuna-dashboard say of a network that was trained to the end.
   if (!data.flags || !["front", "beaten", "infeasible"].includes(one.state)) return [];
   const lines = [
-    `optnas retrain ${data.flags} --trial ${one.trial}    # train it properly, several seeds`,
-    `optnas export ${data.flags} --trial ${one.trial} --out deploy    # files for phones, checked`,
+    "# train it properly, several seeds", `optnas retrain ${data.flags} --trial ${one.trial}`,
+    "# files for phones, checked", `optnas export ${data.flags} --trial ${one.trial} --out deploy`,
   ];
-  if (asked.length) lines.unshift(`optnas front ${data.flags} --budget ${quoted(asked.join(","))}`);
+  if (asked.length) lines.unshift("# all of the front within this budget", `optnas front ${data.flags} --budget ${quoted(asked.join(","))}`);
   return [make("pre", { text: lines.join("\n") })];
 }
 
