@@ -139,10 +139,12 @@ def _price_lists(explanation: Explanation) -> tuple[Table, ...]:
     cost = next(iter(explanation.objective_costs), None)
     if cost is not None:
         harmless = [pair for pair in priced if not (pair[1].told and sign * pair[1].mean > 0)]
-        savers = sorted(harmless, key=lambda pair: pair[0].costs[cost].mean)[:_SAVERS]
-        savers = [pair for pair in savers if pair[0].costs[cost].mean < 0]
-        title = f"What saves most {_label(cost)} and is not known to do harm"
-        tables += [_price_list(explanation, savers, title)] if savers else []
+        savers: dict[str, tuple[Price, Effect]] = {}
+        for price, learned in sorted(harmless, key=lambda pair: pair[0].costs[cost].mean):
+            if price.costs[cost].mean < 0:
+                savers.setdefault(price.choice, (price, learned))
+        title = f"What saves most {_label(cost)} of each choice and is not known to do harm"
+        tables += [_price_list(explanation, [*savers.values()][:_SAVERS], title)] if savers else []
     return tuple(tables)
 
 
