@@ -116,7 +116,7 @@ def curve_picture(trial: TrialFacts, kind: str = "svg") -> bytes:
         kind: "svg", "png" or another format of matplotlib.
     """
     figure = Figure(figsize=(5.0, 3.0))
-    draw_curve(trial, figure.add_axes((0.12, 0.16, 0.85, 0.6)))
+    draw_curve(trial, figure.add_axes((0.12, 0.16, 0.85, 0.54)))
     return picture_bytes(figure, kind)
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "spaced",
     "thinned",
     "top_headline",
+    "wrapped",
 ]
 
 INK, MUTED = "#1c1e21", "#6b7077"
@@ -240,13 +241,17 @@ def _width(axes: Axes) -> float:
     return axes.bbox.width * 72 / axes.figure.dpi / _INSIDE - beside - label - 12
 
 
-def _wrapped(text: str, width: float, size: float) -> str:
-    """In as few lines as fit, which are about equally long: no unit stands alone in the last."""
-    letters = max(24, int(width / (_LETTER * size)))
+def wrapped(text: str, letters: int) -> list[str]:
+    """In as few lines of so many letters as fit, which are about equally long: no unit stands alone in the last."""
     lines = textwrap.wrap(text, letters, break_on_hyphens=False)
     for narrower in range(letters - 1, letters // 2, -1):
         closer = textwrap.wrap(text, narrower, break_on_hyphens=False)
         if len(closer) > len(lines):
             break
         lines = closer
-    return "\n".join(lines)
+    return lines
+
+
+def _wrapped(text: str, width: float, size: float) -> str:
+    """Lines of so many points, in letters of a size."""
+    return "\n".join(wrapped(text, max(24, int(width / (_LETTER * size)))))

@@ -3,11 +3,13 @@ import time
 import numpy as np
 import pytest
 from handmade import add, awkward, large, new_study, one_of_each
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from optnas.facts.trials import read_trials
-from optnas.report import draw_curve, draw_curves
+from optnas.report import curves, draw_curve, draw_curves
 from optnas.report.curves import curve_picture
 from optnas.report.figures import finding_of
 from optnas.report.style import ramp
@@ -84,6 +86,17 @@ def test_an_audited_trial_says_that_it_would_have_been_pruned():
     draw_curve(read_trials(study)[0], axes)
     told = "Trial 0, front: 10.00% error after 3 epochs; audit: its pruner would have stopped it after epoch 2"
     assert finding_of(axes.figure) == told
+
+
+def test_the_longest_title_fits_above_the_small_picture(monkeypatch):
+    study = new_study()
+    curve = [0.5] * 119 + [0.1111]
+    add(study, (0.1111, 10.0), curve=curve, bounds=[0.4] * 119 + [None], pruned_epoch=101, constraints={"macs<=5": 5.0})
+    monkeypatch.setattr(curves, "picture_bytes", lambda figure, kind: figure)
+    figure = curve_picture(read_trials(study)[0])
+    (axes,) = figure.axes
+    title = next(child for child in axes.get_children() if isinstance(child, Text) and "audit" in child.get_text())
+    assert title.get_window_extent(FigureCanvasAgg(figure).get_renderer()).y1 <= figure.bbox.height
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from html import escape
 from math import isfinite
@@ -11,7 +10,7 @@ from typing import Any
 from optnas.cost import COSTS
 from optnas.objective import ERROR
 from optnas.report.dashboard.curve import log_ticks
-from optnas.report.style import COLOURS
+from optnas.report.style import COLOURS, wrapped
 from optnas.report.units import amount, axis_label
 
 __all__ = ["LETTERS", "SHOWN", "Figure", "axis", "layout", "marks", "nothing", "rounded", "scaled"]
@@ -38,7 +37,7 @@ SHOWN = tuple(_SYMBOLS)
 
 def layout(title: str) -> Figure:
     """A figure's frame under a title of up to two lines; one that has a line break in it is broken there."""
-    lines = [line for part in title.split("\n") for line in textwrap.wrap(part, LETTERS)]
+    lines = [line for part in title.split("\n") for line in wrapped(part, LETTERS)]
     shown = {"gridcolor": _GRID, "linecolor": _INK, "zeroline": False, "automargin": True}
     return {
         "title": {

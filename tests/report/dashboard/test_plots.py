@@ -85,6 +85,14 @@ def test_curves_are_parted_by_gaps_and_stopped_ones_end_in_a_cross():
     assert curves["layout"]["title"]["text"] == "Learning curves of 5 trainings over 2 epochs, 1 of them pruned"
 
 
+def test_no_word_stands_alone_in_the_second_line_of_a_title():
+    study = handmade.one_of_each()
+    study.set_user_attr("optnas:reference", {"error": 1.0, "macs": 1000.0})
+    for figure in figures(study):
+        first, *rest = figure["layout"]["title"]["text"].split("<br>")
+        assert all(len(line) > len(first) / 2 for line in rest)
+
+
 def test_one_is_not_told_as_many():
     study = handmade.new_study()
     handmade.add(study, (0.2, 100.0), curve=[0.2])
