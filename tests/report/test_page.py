@@ -65,6 +65,14 @@ def test_every_awkward_study_has_a_page(name):
         assert sign not in shown, sign
 
 
+def test_a_list_of_one_is_a_sentence():
+    head = report_html(awkward()["one"]).partition("<nav")[0]
+    assert "<p>One network is on the front, trial 0: error 50.00% and MACs 10.</p>" in head
+    assert "<li>" not in head
+    head = report_html(one_of_each()).partition("<nav")[0]
+    assert head.count("<li>") == 2
+
+
 def test_a_password_does_not_leave_the_machine():
     html = report_html(one_of_each(), "postgresql+psycopg://me:secret@host/db")
     assert "secret" not in html

@@ -248,6 +248,30 @@ def test_awkward_studies_make_a_page_without_errors(page_of, name):
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("width", [390, 560, 640, 1280])
+def test_a_figure_that_is_wider_than_the_screen_says_so(page_of, width):
+    with visit(width=width) as seen:
+        seen.page.goto(page_of(one_of_each(), "each"))
+        found = seen.page.locator("figure").evaluate_all(
+            "nodes => nodes.map(node => [node.scrollWidth > node.clientWidth, "
+            "getComputedStyle(node, '::before').content.includes('sideways')])"
+        )
+        assert found
+        assert all(hint for wider, hint in found if wider)
+        assert all(hint == (width < 600) for _, hint in found)
+
+
+def test_figures_do_not_touch_the_tables_above_them(page_of):
+    with visit() as seen:
+        seen.page.goto(page_of(large(60), "large60"))
+        gaps = seen.page.locator(".scroll + .figures").evaluate_all(
+            "nodes => nodes.map(node => node.firstElementChild.getBoundingClientRect().top - "
+            "node.previousElementSibling.getBoundingClientRect().bottom)"
+        )
+        assert gaps
+        assert min(gaps) > 10
+
+
 def test_a_thousand_trials_open_at_once(page_of):
     with visit() as seen:
         seen.page.goto(page_of(large(1000), "large1000"))
