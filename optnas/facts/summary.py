@@ -110,7 +110,9 @@ def _searched(study: Study) -> str:
 def _done(trials: Sequence[TrialFacts], counted: Counter[str], trained: int) -> str:
     if not trials:
         return "It has no trial yet."
-    parts = []
+    stopped = sum(trial.trained for trial in trials if trial.state == "pruned")
+    unseen = counted["pruned"] - stopped
+    parts = [f"{unseen} pruned that kept no curve"] if unseen else []
     for state, words in (
         ("refused", "refused before training"),
         ("repeat", "repeats of a network that was trained"),
@@ -121,9 +123,9 @@ def _done(trials: Sequence[TrialFacts], counted: Counter[str], trained: int) -> 
         if counted[state]:
             parts.append(f"{counted[state]} {words}")
     plural = "network was" if trained == 1 else "networks were"
-    stopped = f", {counted['pruned']} of them stopped early" if counted["pruned"] else ""
+    early = f", {stopped} of them stopped early" if stopped else ""
     rest = f"; besides, {_listed(parts)}" if parts else ""
-    return f"{trained} {plural} trained{stopped}{rest}."
+    return f"{trained} {plural} trained{early}{rest}."
 
 
 def _front_sentence(study: Study, members: Sequence[Network]) -> str:

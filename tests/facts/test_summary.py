@@ -1,5 +1,6 @@
 import pytest
 from handmade import add, awkward, new_study, one_of_each
+from optuna.trial import TrialState
 
 from optnas.facts.course import course
 from optnas.facts.summary import progress_sentence, summarise
@@ -17,6 +18,14 @@ def test_the_summary_by_hand():
     assert summary.findings[0] == (
         "2 networks are on the front, from error 10.00% and MACs 200 (trial 1) to error 20.00% and MACs 100 (trial 0)."
     )
+
+
+def test_what_was_pruned_without_a_curve_is_not_among_the_trained():
+    study = new_study()
+    for curve in ([0.5], [], []):
+        add(study, state=TrialState.PRUNED, curve=curve)
+    told = "1 network was trained, 1 of them stopped early; besides, 2 pruned that kept no curve."
+    assert summarise(study).intro[1] == told
 
 
 def test_when_most_of_the_hypervolume_was_there():

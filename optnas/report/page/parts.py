@@ -99,8 +99,8 @@ def _take(reading: Reading, sure: Certainty | str) -> Part:
     title = "Which one to take" if bargain.network is None else f"The best bargain is trial {bargain.network.trial}"
     if shares:
         sentences.append(
-            "A wish is a mixture of the objectives, each counted in units of its spread among the trained networks; "
-            "every mixture is equally likely, and a network suits it best that has the least of it."
+            "A wish is a mixture of the objectives as they stand, each counted in units of its spread among the "
+            "trained networks; every mixture is equally likely."
         )
     table = Table(tuple(heads), tuple(rows), texts=())
     return Part("take", "Which to take", title, tuple(sentences), tables=(table,))

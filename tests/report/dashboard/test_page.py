@@ -72,7 +72,7 @@ def test_the_page_of_a_study_has_its_plots(address):
         titles = seen.page.locator("[id^='user-defined-plot:'] .gtitle").all_text_contents()
         assert len(titles) == 3
         assert any(re.search(r"\d networks? on the front: .*% error at .* MACs", title) for title in titles)
-        assert any("of the hypervolume" in title for title in titles)
+        assert any("of its box" in title for title in titles)
         assert any(title.startswith("Learning curves of 8 trainings over 3 epochs") for title in titles)
         assert seen.errors == []
 
