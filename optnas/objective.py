@@ -18,7 +18,7 @@ from torch import nn
 from optnas.cost import BLOCKWISE, COSTS, EXACT, BlockCounter, Constraint, DeviceFailed, Prices
 from optnas.errors import UsageError, first_line
 from optnas.job import Job, Outcome, run_job
-from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited, plain_bounds, read_bounds
+from optnas.prune import Finished, NoPruner, Pruner, finished_trials, is_audited, kept_error, plain_bounds, read_bounds
 from optnas.sampler import Experience, derive_seed, make_sampler
 from optnas.sampler.warm import silent
 from optnas.space import Choices, Space, bind_space, fingerprint
@@ -303,7 +303,7 @@ class Objective:
 
     def keep(self, trial: Trial, job: Job, outcome: Outcome) -> None:
         """Keep what training left beside the values: the curve, seconds, and what the pruner said."""
-        _keep(trial, curve=[round(error, 6) for error in outcome.curve], seconds=round(outcome.seconds, 3))
+        _keep(trial, curve=list(map(kept_error, outcome.curve)), seconds=round(outcome.seconds, 3))
         verdict: dict[str, Any] = {
             "reason": outcome.reason,
             "pruned_epoch": outcome.stop_epoch,

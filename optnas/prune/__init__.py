@@ -2,7 +2,7 @@
 
 from optnas.prune.accuracy import AccuracyPruner, MedianPruner
 from optnas.prune.audit import Audit, Audited, audit, is_audited
-from optnas.prune.base import Finished, NoPruner, Pruner, Stopper
+from optnas.prune.base import Finished, NoPruner, Pruner, Stopper, kept_error
 from optnas.prune.dominance import DominancePruner
 from optnas.prune.halving import ParetoHalvingPruner
 from optnas.prune.presets import PRUNERS, make_pruner
@@ -24,6 +24,7 @@ __all__ = [
     "audit",
     "finished_trials",
     "is_audited",
+    "kept_error",
     "make_pruner",
     "plain_bounds",
     "read_bounds",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from optnas.errors import UsageError
 
-__all__ = ["Finished", "NoPruner", "Pruner", "Stopper"]
+__all__ = ["Finished", "NoPruner", "Pruner", "Stopper", "kept_error"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,11 @@ class NoPruner(Pruner):
         return np.full(self.epochs(finished), np.inf)
 
 
+def kept_error(error: float) -> float:
+    """An error as the curve of a trial keeps it: to six decimals, a millionth of an image."""
+    return round(float(error), 6)
+
+
 class Stopper:
     """Follows one trial and says when it is to stop.
 
@@ -121,7 +126,8 @@ class Stopper:
             return f"the error after epoch {epoch} is {error}, not a finite number"
         self.best = min(self.best, error)
         bound = self.bound(epoch)
-        if self.best <= bound:
+        # Bounds are made of errors as they are kept: one that is equal to its bound is not above it.
+        if kept_error(self.best) <= kept_error(bound):
             return None
         return f"the lowest error until epoch {epoch} is {self.best:.6g}, above the bound {bound:.6g}"
 

@@ -9,7 +9,7 @@ from typing import Any
 from optuna import Study, Trial, TrialPruned
 from optuna.trial import FrozenTrial, TrialState
 
-from optnas.prune.base import Finished, Pruner, Stopper
+from optnas.prune.base import Finished, Pruner, Stopper, kept_error
 
 __all__ = ["Reporter", "finished_trials", "plain_bounds", "reporter"]
 
@@ -34,7 +34,7 @@ class Reporter:
                 not finite; that one is not kept, since JSON has no name for it.
         """
         reason = self._stopper(epoch, float(error))
-        self._curve.append(round(float(error), 6))
+        self._curve.append(kept_error(error))
         finite = [value for value in self._curve if abs(value) < float("inf")]
         # A user attribute: intermediate values in a study of several objectives make Optuna's TPE fail.
         self._trial.set_user_attr(_CURVE, finite)

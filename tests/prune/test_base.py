@@ -5,7 +5,7 @@ import pytest
 from prune.conformance import EPOCHS, PrunerTests, crowd, falling
 
 from optnas.errors import UsageError
-from optnas.prune import PRUNERS, Finished, NoPruner, Stopper, make_pruner
+from optnas.prune import PRUNERS, Finished, NoPruner, Stopper, kept_error, make_pruner
 
 
 class TestNoPruner(PrunerTests):
@@ -69,3 +69,12 @@ def test_presets():
         assert make_pruner(name, 7) == kind(n_epochs=7)
     with pytest.raises(UsageError, match=r"unknown pruner 'dominanz': .*did you mean dominance[?]"):
         make_pruner("dominanz")
+
+
+def test_an_error_at_the_bound_that_an_equal_one_has_set_is_not_above_it() -> None:
+    """323 of 359 images wrong; the bound is made of the curve as a trial keeps it."""
+    error = 323 / 359
+    assert kept_error(error) < error
+    assert Stopper([kept_error(error)])(1, error) is None
+    assert Stopper([kept_error(error)])(1, 324 / 359) is not None
+    assert Stopper([2 / 3])(1, 2 / 3) is None
