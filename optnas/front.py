@@ -26,6 +26,11 @@ from optnas.objective import ATTRIBUTE, ERROR
 __all__ = ["GrowingFront", "Network", "best", "candidates", "front", "hypervolume", "networks", "objective_names"]
 
 
+_ACCURACY = "accuracy"
+#: No study has a thousand million validation images.
+_SHARE_DIGITS = 9
+
+
 @dataclass(frozen=True)
 class Network:
     """A trained network of a study."""
@@ -73,15 +78,18 @@ def networks(study: Study, budget: Sequence[Constraint] = ()) -> list[Network]:
     names = objective_names(study)
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     found = [_network(trial, names) for trial in trials if _is_network(trial)]
-    measured = {name for network in found for name in network.costs}
+    if not budget:
+        return found
+    known = [_limited(network) for network in found]
+    measured = {name for values in known for name in values}
     for constraint in budget:
         if found and constraint.cost not in measured:
-            shown = ", ".join(name for name in COSTS if name in measured) or "none"
+            shown = ", ".join(name for name in (*COSTS, ERROR, _ACCURACY) if name in measured) or "none"
             raise UsageError(f"budget {constraint}: this study measured other costs: {shown}")
     return [
         network
-        for network in found
-        if all(isfinite(network.costs.get(c.cost, nan)) and c.violation(network.costs) <= 0 for c in budget)
+        for network, values in zip(found, known, strict=True)
+        if all(isfinite(values.get(c.cost, nan)) and c.violation(values) <= 0 for c in budget)
     ]
 
 
@@ -174,6 +182,14 @@ def hypervolume(losses: NDArray[np.float64], reference: Sequence[float]) -> floa
 
 def _is_network(trial: FrozenTrial) -> bool:
     return ATTRIBUTE + "repeat_of" not in trial.user_attrs
+
+
+def _limited(network: Network) -> Mapping[str, float]:
+    """What a budget may limit, by name: costs, and a share of images without what rounding adds to 1 - accuracy."""
+    shares = {name: value for name, value in network.values.items() if name in (ERROR, _ACCURACY) and 0 <= value <= 1}
+    if ERROR in shares:
+        shares.setdefault(_ACCURACY, 1 - shares[ERROR])
+    return {**network.costs, **{name: round(value, _SHARE_DIGITS) for name, value in shares.items()}}
 
 
 def _is_candidate(network: Network) -> bool:

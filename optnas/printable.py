@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import unicodedata
 
-__all__ = ["one_line", "printable", "shell_word"]
+__all__ = ["counted", "one_line", "printable", "shell_word"]
 
 # Control and format characters (escape sequences, text that runs backwards), separators of lines and paragraphs,
 # and the halves of characters that no terminal can encode.
@@ -55,3 +55,8 @@ def shell_word(text: object) -> str:
 def _in_shell(sign: str) -> str:
     code = ord(sign)
     return f"\\x{code:02x}" if code < 128 else f"\\U{code:08x}"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 network", "7 networks"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna import Study
 
-from optnas.cost import Constraint, parse_constraints
+from optnas.cost import Constraint, parse_budget
 from optnas.deploy import Model, model_of
 from optnas.deploy.retrain import retrain
 from optnas.errors import UsageError
@@ -102,10 +102,10 @@ class SearchResult:
         return [self._found(network) for network in front(self.study)]
 
     def best(self, budget: str | Sequence[str] = (), fitness: str | None = None) -> FoundNetwork | None:
-        """The network of least error, or the fittest, that meets a budget such as "macs<=1M"; None if none does.
+        """The network of least error, or the fittest, that meets a budget; None if none does.
 
         Args:
-            budget: One constraint, several with commas, or a list.
+            budget: One limit such as "macs<=1M" or "error<=1%", several with commas, or a list.
             fitness: Such as "accuracy=1,1/latency_ms=0.2", see `optnas.facts.fitness`; None for the least error.
 
         Raises:
@@ -133,7 +133,7 @@ class SearchResult:
 
 
 def _constraints(budget: str | Sequence[str]) -> tuple[Constraint, ...]:
-    return parse_constraints(budget.split(",") if isinstance(budget, str) else budget)
+    return parse_budget(budget.split(",") if isinstance(budget, str) else budget)
 
 
 def search(watcher: Watcher | None = None, **given: Any) -> SearchResult:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
-from optnas.printable import printable
+from optnas.printable import one_line, printable
 
-__all__ = ["Terminal"]
+__all__ = ["Terminal", "titled"]
 
 
 class Terminal(Console):
@@ -26,3 +28,8 @@ class Terminal(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text, lines=True))
+
+
+def titled(title: str, table: Table) -> Group:
+    """A table under its title, which has the whole line: a table's own title wraps at the width of the table."""
+    return Group(Text(one_line(title), style="table.title"), table)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from optuna import Study
 from optuna.trial import TrialState
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,11 +18,11 @@ from optnas.credentials import scrubbed
 from optnas.facts.summary import format_value
 from optnas.front import GrowingFront, Network, objective_names
 from optnas.objective import ATTRIBUTE
-from optnas.printable import one_line, printable
+from optnas.printable import counted, one_line, printable
 from optnas.study import Event, is_trained
 from optnas.study.search import Watcher, hypervolume_so_far
 from optnas.study.settings import Settings
-from optnas.terminal import Terminal
+from optnas.terminal import Terminal, titled
 
 __all__ = ["Watch", "front_table"]
 
@@ -31,7 +31,6 @@ _ROWS = 8
 
 def front_table(
     members: Sequence[Network],
-    title: str,
     columns: Sequence[str],
     rows: int | None = None,
     beside: Mapping[str, Sequence[str]] | None = None,
@@ -40,13 +39,12 @@ def front_table(
 
     Args:
         members: In the order of the rows.
-        title: Above the table.
         columns: Names of objectives and costs.
         rows: At most so many.
         beside: Further columns after the trial's number, by their heading: a text for each member.
     """
     beside = beside or {}
-    table = Table(title=Text(one_line(title)), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("trial", *beside, *columns):
         table.add_column(Text(one_line(name)), justify="right")
     shown: Sequence[int] = range(len(members))
@@ -180,10 +178,10 @@ class Watch(Watcher):
             f"{self._pruned} of them pruned, {self._refused} refused untrained, {self._repeats} repeats avoided, "
             f"{self._failed} failed, {self._epochs} epochs spent"
         )
-        parts: list[Table | Text] = [line, Text(counts, style="dim")]
+        parts: list[RenderableType] = [line, Text(counts, style="dim")]
         if self._front:
-            title = f"front: {len(self._front)} networks"
-            parts.append(front_table(self._front, title, list(objective_names(self._study)), _ROWS))
+            table = front_table(self._front, list(objective_names(self._study)), _ROWS)
+            parts.append(titled(f"front: {counted(len(self._front), 'network')}", table))
         return Group(*parts)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import optuna
 import pytest
 
-from optnas.cost import parse_constraints
+from optnas.cost import parse_budget, parse_constraints
 from optnas.errors import UsageError
 from optnas.front import GrowingFront, best, candidates, front, hypervolume, networks, objective_names
 
@@ -155,3 +155,23 @@ def test_hypervolume_agrees_with_counting_random_points():
         points = generator.random((200_000, k))
         dominated = (losses[None] <= points[:, None]).all(2).any(1).mean()
         assert hypervolume(losses, [1.0] * k) == pytest.approx(dominated, abs=5e-3)
+
+
+def test_a_budget_on_what_training_told():
+    """3 of 300 images wrong is 1 %, though 1 - 297 / 300 is a little more in binary."""
+    study = make([(1 - 297 / 300, 100), (1 - 299 / 300, 500), (0.02, 50)])
+    for text in ("error<=1%", "error <= 0.01", "accuracy>=99%", "accuracy >= 0.99"):
+        assert numbers(front(study, parse_budget([text]))) == [1, 0], text
+    assert numbers(front(study, parse_budget(["error<1 %"]))) == [1]
+    assert best(study, parse_budget(["accuracy<99%"])).trial == 2
+    assert best(study, parse_budget(["error<=1%", "macs<=200"])).trial == 0
+    assert best(study, parse_budget(["error<=0.1%"])) is None
+
+
+def test_an_accuracy_that_is_an_objective_and_values_that_are_no_shares():
+    study = make([(0.9, 100), (0.8, 50)], ("maximize", "minimize"), ("accuracy", "macs"))
+    assert numbers(front(study, parse_budget(["accuracy>=85%"]))) == [0]
+    with pytest.raises(UsageError, match="budget error<=5%: this study measured other costs: macs, accuracy"):
+        front(study, parse_budget(["error<=5%"]))
+    with pytest.raises(UsageError, match="budget error<=5%: this study measured other costs: macs"):
+        front(make([(9.0, 100)]), parse_budget(["error<=5%"]))

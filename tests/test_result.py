@@ -47,6 +47,8 @@ def test_the_day_after():
     assert [network.values for network in again.front] == [network.values for network in result.front]
     assert again.settings.epochs == 1
     assert again.best("macs<=1") is None
+    assert again.best("error<=100%,accuracy>=0") == again.front[0]
+    assert again.best("error<=0.001%") is None
     assert again.best(fitness="1/macs=1") == min(again.front, key=lambda network: network.costs["macs"])
     assert again.best("macs<=1", fitness="accuracy=1") is None
     assert again.knee() is None or again.knee() in again.front

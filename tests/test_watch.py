@@ -77,5 +77,5 @@ def test_a_long_front_is_thinned_evenly_with_both_ends():
     from optnas.front import Network
 
     members = [Network(n, {"error": n / 100}, {}, {}, True, ()) for n in range(30)]
-    table = front_table(members, "front", ["error"], rows=4)
+    table = front_table(members, ["error"], rows=4)
     assert list(table.columns[0].cells) == ["0", "10", "19", "29"]

@@ -12,14 +12,25 @@ from rich.table import Table
 
 from optnas.cost import Constraint
 from optnas.errors import UsageError
-from optnas.facts.certainty import Certainty, certainty
-from optnas.facts.fitness import Fitness, chances, in_words, rank
+from optnas.facts.certainty import Certainty, certainty, expected_errors, expected_sentence
+from optnas.facts.fitness import Fitness, Ranked, chances, in_words, rank
+from optnas.facts.summary import format_value
+from optnas.facts.trained import learned_of
 from optnas.facts.weights import WeightMap
 from optnas.front import Network, objective_names
+from optnas.objective import ERROR
 from optnas.printable import one_line
 from optnas.watch import front_table
 
-__all__ = ["certainty_or_none", "fitness_facts", "fitness_table", "map_lines", "member_facts", "plain"]
+__all__ = [
+    "certainty_or_none",
+    "fitness_facts",
+    "fitness_table",
+    "fittest_sentence",
+    "map_lines",
+    "member_facts",
+    "plain",
+]
 
 #: Rows of the ranking that are printed.
 _ROWS = 8
@@ -44,6 +55,7 @@ def member_facts(members: Sequence[Network], sure: Certainty | None) -> list[dic
             {
                 **plain(asdict(member)),
                 "sure": known.probability if known else None,
+                "expected": known.expected if known else None,
                 "ties_with": list(known.ties_with) if known else [],
             }
         )
@@ -70,14 +82,17 @@ def plain(answer: Any) -> Any:
 def fitness_facts(study: Study, fitness: Fitness, budget: Sequence[Constraint], weights: WeightMap) -> dict[str, Any]:
     """The ranking and the map for programs."""
     wins = _chances(study, fitness, budget)
+    ranked = rank(study, fitness, budget)
+    told = {} if wins is None else expected_errors(study, {one.network.trial for one in ranked})
     ranking = [
         {
             "trial": one.network.trial,
             "fitness": one.fitness,
             "parts": dict(one.parts),
             "wins": None if wins is None else wins.get(one.network.trial, 0.0),
+            "expected": told[one.network.trial][1] if one.network.trial in told else None,
         }
-        for one in rank(study, fitness, budget)
+        for one in ranked
     ]
     return {"weights": dict(fitness.weights), "ranking": ranking, "map": plain(weights)}
 
@@ -91,9 +106,15 @@ def fitness_table(study: Study, fitness: Fitness, budget: Sequence[Constraint]) 
         beside["wins"] = [f"{wins.get(one.network.trial, 0.0):.0%}" for one in shown]
     for term in fitness.weights:
         beside[term] = [f"{one.parts[term]:.4f}" for one in shown]
-    title = f"fittest by {', '.join(str(fitness).split(','))}"
-    table = front_table([one.network for one in shown], title, objective_names(study), beside=beside)
-    return table, " ".join(filter(None, (in_words(study, fitness), _noise_sentence(wins))))
+    table = front_table([one.network for one in shown], objective_names(study), beside=beside)
+    return table, " ".join(filter(None, (in_words(study, fitness), _noise_sentence(study, wins))))
+
+
+def fittest_sentence(study: Study, fitness: Fitness, fittest: Ranked) -> str:
+    """Which network a fitness picks, and what it has of the objectives."""
+    values = fittest.network.values
+    told = ", ".join(f"{name} {format_value(name, values[name])}" for name in objective_names(study))
+    return f"The fittest by {', '.join(str(fitness).split(','))} is trial {fittest.network.trial}: {told}."
 
 
 def map_lines(fitness: Fitness, weights: WeightMap) -> list[str]:
@@ -101,10 +122,15 @@ def map_lines(fitness: Fitness, weights: WeightMap) -> list[str]:
     regions, terms = weights.regions, weights.terms
     if len(terms) < 2 or not regions:
         return []
+    unit = "Shares count each term in units of its spread among the trained networks."
     if len(terms) > 2:
         shares = ", ".join(f"{region.share:.0%} trial {region.network.trial}" for region in regions)
         how = "" if weights.exact else ", counted among drawn ones"
-        return [one_line(f"Of all mixtures of {', '.join(terms[:-1])} and {terms[-1]} the fittest is{how}: {shares}.")]
+        return [
+            one_line(
+                f"Of all mixtures of {', '.join(terms[:-1])} and {terms[-1]} the fittest is{how}: {shares}. {unit}"
+            )
+        ]
     first = fitness.weights[terms[0]] or 1.0
     lines = [f"Which weight picks which network, with {one_line(terms[0])}={first:g}:"]
     for region in regions:
@@ -116,7 +142,7 @@ def map_lines(fitness: Fitness, weights: WeightMap) -> list[str]:
         here = " (yours)" if region.corners[0][1] <= weights.given[1] <= region.corners[1][1] else ""
         span = f"{one_line(terms[1])} {span}"
         lines.append(f"  {span:34} trial {region.network.trial}, {region.share:.0%} of all mixtures{here}")
-    return lines
+    return [*lines, unit]
 
 
 def _chances(study: Study, fitness: Fitness, budget: Sequence[Constraint]) -> dict[int, float] | None:
@@ -126,9 +152,20 @@ def _chances(study: Study, fitness: Fitness, budget: Sequence[Constraint]) -> di
         return None
 
 
-def _noise_sentence(wins: dict[int, float] | None) -> str:
+def _noise_sentence(study: Study, wins: dict[int, float] | None) -> str:
     if not wins:
         return ""
-    likely = sorted(wins, key=lambda trial: (-wins[trial], trial))[:_LIKELY]
-    shown = [f"{trial} ({wins[trial]:.0%})" for trial in likely if wins[trial] >= 0.05] or ["any of many"]
-    return f"Given the noise, the fittest in truth is trial {', '.join(shown)}."
+    likely = [trial for trial in sorted(wins, key=lambda trial: (-wins[trial], trial)) if wins[trial] >= 0.05]
+    likely = likely[:_LIKELY]
+    shown = ", ".join(f"{trial} ({wins[trial]:.0%})" for trial in likely) or "any of many"
+    text = f"Given the noise, the fittest in truth is trial {shown}"
+    if len(likely) < 2:
+        return f"{text}."
+    told = expected_errors(study, wins)
+    learned = learned_of(objective_names(study))
+    expected = expected_sentence(learned, {trial: told[trial] for trial in likely if trial in told})
+    errors = "errors" if learned == ERROR else "results"
+    return (
+        f"{text}: in truth means on average over many trainings, as far as can be told by pulling the {errors} of "
+        f"similar networks together. {expected}"
+    )

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from optnas.cost import Constraint, parse_constraints
+from optnas.cost import Constraint, parse_budget, parse_constraints
 from optnas.credentials import scrubbed
 from optnas.printable import printable
 
-__all__ = ["STORAGE", "Parser", "add_command", "add_space", "add_study", "budget_of", "file_stem", "refuse", "say"]
+__all__ = [
+    "STORAGE", "Parser", "add_command", "add_space", "add_study", "budget_of", "constraints_of", "file_stem", "refuse",
+    "say",
+]  # fmt: skip
 
 STORAGE = "sqlite:///optnas.db"
 
@@ -63,5 +66,14 @@ def file_stem(study_name: str) -> str:
 
 
 def budget_of(texts: Iterable[str]) -> tuple[Constraint, ...]:
-    """Constraints from flags; one flag may hold several with commas."""
-    return parse_constraints([part for text in texts for part in text.split(",")])
+    """Limits on networks that are trained already, from flags; one flag may hold several with commas."""
+    return parse_budget(_split(texts))
+
+
+def constraints_of(texts: Iterable[str]) -> tuple[Constraint, ...]:
+    """Limits on what is known before training, from flags; one flag may hold several with commas."""
+    return parse_constraints(_split(texts))
+
+
+def _split(texts: Iterable[str]) -> list[str]:
+    return [part for text in texts for part in text.split(",")]

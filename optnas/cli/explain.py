@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from optuna import Study
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from optnas.cli.command import add_command, add_study, budget_of
+from optnas.cli.command import add_command, add_study, constraints_of
 from optnas.errors import UsageError
 from optnas.explain import Explanation, Importances, Price, explain
 from optnas.explain.words import effect_range, rise
@@ -23,7 +24,7 @@ from optnas.report.explained import save_explained
 from optnas.report.picture import check_picture
 from optnas.study import find_study, open_storage
 from optnas.study.reopen import reopen
-from optnas.terminal import Terminal
+from optnas.terminal import Terminal, titled
 
 __all__ = ["add"]
 
@@ -51,7 +52,7 @@ def add(commands: Any) -> None:
 
 
 def _explain(given: argparse.Namespace) -> int:
-    budget = budget_of(given.budget)
+    budget = constraints_of(given.budget)
     if given.plot is not None:
         check_picture(given.plot)
     study = find_study(open_storage(given.storage, read_only=True), given.study, given.storage)
@@ -86,13 +87,13 @@ def _objective(study: Study, given: argparse.Namespace) -> tuple[Objective | Non
         return None, str(error)
 
 
-def _price_table(explanation: Explanation, choices: int | None) -> Table:
+def _price_table(explanation: Explanation, choices: int | None) -> Group:
     """For each choice the option that saves most and the one that promises most; or all."""
     costs = explanation.objective_costs
     rows = list(explanation.prices) if choices is None else _chosen(explanation, choices)
     left_out = len(explanation.prices) - len(rows)
     title = "another option in place of the usual one: what it costs and brings"
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     if left_out:
         table.caption, table.caption_justify = Text(f"{left_out} more with --all"), "left"
     table.add_column("choice", overflow="fold")
@@ -110,7 +111,7 @@ def _price_table(explanation: Explanation, choices: int | None) -> Table:
         shown = price.choice if price.choice != before else ""
         table.add_row(Text(one_line(shown)), Text(one_line(f"{price.usual} -> {price.option}")), *cells, told)
         before = price.choice
-    return table
+    return titled(title, table)
 
 
 def _cost(price: Price, name: str, ranged: bool) -> str:
@@ -140,9 +141,9 @@ def _chosen(explanation: Explanation, choices: int) -> list[Price]:
     return [price for price in explanation.prices if id(price) in kept]
 
 
-def _importance_table(found: Importances, learned: str, choices: int | None) -> Table:
+def _importance_table(found: Importances, learned: str, choices: int | None) -> Group:
     title = f"share of each choice in reaching the best {found.best} of {found.trials} in {learned}"
-    table = Table(title=Text(one_line(title)), title_justify="left", box=None, pad_edge=False, show_header=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column("choice", overflow="fold")
     table.add_column("", width=_BAR)
     table.add_column("share", justify="right")
@@ -155,4 +156,4 @@ def _importance_table(found: Importances, learned: str, choices: int | None) -> 
     if len(found.choices) > len(rows):
         table.caption = Text(f"{len(found.choices) - len(rows)} more with --all")
         table.caption_justify = "left"
-    return table
+    return titled(title, table)

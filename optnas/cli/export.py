@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from optnas.cli.command import add_command, add_study, budget_of
 from optnas.cost import format_cost
@@ -22,7 +21,7 @@ from optnas.errors import UsageError
 from optnas.front import front
 from optnas.runtime import FORMATS
 from optnas.study.reopen import Reopened, reopen
-from optnas.terminal import Terminal
+from optnas.terminal import Terminal, titled
 
 __all__ = ["add", "add_chosen", "chosen_trials"]
 
@@ -99,7 +98,7 @@ def _export(given: argparse.Namespace) -> int:
 
 
 def _print(console: Console, found: Sequence[Exported], folder: Path) -> None:
-    table = Table(title=Text(str(folder)), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("trial", justify="right")
     for head in ("format", "precision"):
         table.add_column(head)
@@ -114,7 +113,7 @@ def _print(console: Console, found: Sequence[Exported], folder: Path) -> None:
             "-" if one.max_difference is None else f"{one.max_difference:.1e}",
             "-" if one.latency_ms is None else format_cost("latency_ms", one.latency_ms),
         )  # fmt: skip
-    console.print(table)
+    console.print(titled(str(folder), table))
     for one in found:
         if one.problem:
             kept = "" if one.file is not None else "not written: "

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from optuna import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from optnas.cli.choice import certainty_or_none, fitness_facts, fitness_table, map_lines, member_facts, plain
+from optnas.cli.choice import (
+    certainty_or_none,
+    fitness_facts,
+    fitness_table,
+    fittest_sentence,
+    map_lines,
+    member_facts,
+    plain,
+)
 from optnas.cli.command import add_command, add_study, budget_of
 from optnas.cost import COSTS, Constraint
 from optnas.facts.certainty import Certainty
-from optnas.facts.fitness import Fitness, parse_fitness
+from optnas.facts.fitness import Fitness, parse_fitness, rank
 from optnas.facts.knee import knee
+from optnas.facts.stops import is_spared, stop_words
 from optnas.facts.summary import format_value
+from optnas.facts.trials import trial_facts
 from optnas.facts.weights import weight_map
 from optnas.front import Network, front, objective_names
 from optnas.objective import ATTRIBUTE
-from optnas.printable import one_line
+from optnas.printable import counted, one_line
 from optnas.report import save_choice, save_front
 from optnas.study import find_study, open_storage
-from optnas.terminal import Terminal
+from optnas.terminal import Terminal, titled
 from optnas.watch import front_table
 
 __all__ = ["add"]
@@ -38,7 +48,11 @@ def add(commands: Any) -> None:
     parser = add_command(commands, "front", _front, "the best networks of a study")
     add_study(parser)
     parser.add_argument(
-        "--budget", action="append", default=[], metavar="BUDGET", help='only networks within it: "latency_ms<=2"'
+        "--budget",
+        action="append",
+        default=[],
+        metavar="BUDGET",
+        help='only networks within it: "latency_ms<=2", "error<=1%%"',
     )
     parser.add_argument(
         "--fitness",
@@ -77,19 +91,57 @@ def _front(given: argparse.Namespace) -> int:
         return 0
     console = Terminal()
     if not members:
-        within = f" within {', '.join(map(str, budget))}" if budget else ""
-        console.print(f"study {one_line(study.study_name)}: no trained network{within}")
+        console.print(f"study {one_line(study.study_name)}: no trained network{_within(budget)}")
         return 0
-    _print_front(console, study, members, sure)
+    # The answers to what was asked, then what they were found in.
     if given.knee:
-        console.print(f"{one_line(knee(study, budget))}\n")
+        found = knee(study, budget)
+        console.print(one_line(found))
+        if found.network is not None:
+            _print_choices(console, found.network)
+        console.print()
+    if fitness is not None:
+        ranked = rank(study, fitness, budget)
+        if ranked:
+            console.print(one_line(fittest_sentence(study, fitness, ranked[0])))
+            _print_choices(console, ranked[0].network)
+            console.print()
+    _print_front(console, study, members, sure, budget)
     if fitness is not None:
         _print_fitness(console, study, fitness, budget)
-    for member in members:
-        choices = " ".join(f"{name}={value}" for name, value in member.choices.items())
-        # A program reads lines, a person words that are whole.
-        console.print(one_line(f"trial {member.trial}: {choices}"), soft_wrap=not console.is_terminal)
+    _print_differences(console, members)
     return 0
+
+
+def _within(budget: Sequence[Constraint]) -> str:
+    return f" within {', '.join(map(str, budget))}" if budget else ""
+
+
+def _print_choices(console: Console, network: Network) -> None:
+    _print_named(console, f"trial {network.trial}", network.choices)
+
+
+def _print_differences(console: Console, members: Sequence[Network]) -> None:
+    """What all members have in common once, then of each what not all have."""
+    first, *others = members
+    common = {name: value for name, value in first.choices.items() if all(_has(one, name, value) for one in others)}
+    if not others:
+        common = {}
+    if common:
+        _print_named(console, f"all {len(members)}", common)
+    for member in members:
+        own = {name: value for name, value in member.choices.items() if name not in common}
+        _print_named(console, f"trial {member.trial}", own)
+
+
+def _has(network: Network, name: str, value: Any) -> bool:
+    return name in network.choices and network.choices[name] == value
+
+
+def _print_named(console: Console, name: str, choices: Mapping[str, Any]) -> None:
+    told = " ".join(f"{choice}={value}" for choice, value in choices.items())
+    # A program reads lines, a person words that are whole.
+    console.print(one_line(f"{name}: {told}"), soft_wrap=not console.is_terminal)
 
 
 def _facts(
@@ -111,13 +163,15 @@ def _facts(
     return answers
 
 
-def _print_front(console: Console, study: Study, members: Sequence[Network], sure: Certainty | None) -> None:
+def _print_front(
+    console: Console, study: Study, members: Sequence[Network], sure: Certainty | None, budget: Sequence[Constraint]
+) -> None:
     names = [*objective_names(study)]
     names += [name for name in COSTS if name not in names and any(name in member.costs for member in members)]
     known = {} if sure is None else {one.trial: f"{one.probability:.0%}" for one in sure.networks}
     beside = {"sure": [known[member.trial] for member in members]} if known else {}
-    title = f"front of {study.study_name}: {len(members)} networks"
-    console.print(front_table(members, title, names, beside=beside))
+    title = f"front of {study.study_name}{_within(budget)}: {counted(len(members), 'network')}"
+    console.print(titled(title, front_table(members, names, beside=beside)))
     console.print()
     if sure is not None:
         console.print(f"{one_line(sure)}\n")
@@ -125,7 +179,7 @@ def _print_front(console: Console, study: Study, members: Sequence[Network], sur
 
 def _print_fitness(console: Console, study: Study, fitness: Fitness, budget: Sequence[Constraint]) -> None:
     table, words = fitness_table(study, fitness, budget)
-    console.print(table)
+    console.print(titled(f"fittest by {', '.join(str(fitness).split(','))}{_within(budget)}", table))
     console.print(f"\n{one_line(words)}\n" if words else "")
     lines = map_lines(fitness, weight_map(study, fitness, budget))
     if lines:
@@ -136,12 +190,12 @@ def _print_all(study: Study, on_front: set[int], as_json: bool) -> None:
     if as_json:
         print(json.dumps(plain([_trial(trial, study) for trial in study.get_trials(deepcopy=False)]), indent=2))
     else:
-        Terminal().print(_all_trials(study, on_front))
+        Terminal().print(titled(f"trials of {study.study_name}", _all_trials(study, on_front)))
 
 
 def _all_trials(study: Study, on_front: set[int]) -> Table:
     names = objective_names(study)
-    table = Table(title=Text(one_line(f"trials of {study.study_name}")), title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("trial", justify="right")
     table.add_column("")
     table.add_column("epochs", justify="right")
@@ -158,17 +212,15 @@ def _all_trials(study: Study, on_front: set[int]) -> Table:
 
 
 def _trial(trial: FrozenTrial, study: Study) -> dict[str, Any]:
-    kept = {key.removeprefix(ATTRIBUTE): value for key, value in trial.user_attrs.items() if key.startswith(ATTRIBUTE)}
-    twin = kept.get("repeat_of")
-    state = trial.state.name.lower()
-    if trial.state == TrialState.PRUNED and "fingerprint" not in kept:
-        state = "refused"
+    facts = trial_facts(trial, objective_names(study))
     return {
         "trial": trial.number,
-        "state": "repeat" if twin is not None else state,
-        "values": dict(zip(objective_names(study), trial.values or (), strict=False)),
-        "costs": kept.get("costs", {}),
+        "state": facts.state if facts.state in ("repeat", "refused") else trial.state.name.lower(),
+        "values": dict(facts.values),
+        "costs": trial.user_attrs.get(ATTRIBUTE + "costs", {}),
         "choices": trial.params,
-        "curve": kept.get("curve", []),
-        "why": kept.get("reason", "" if twin is None else f"the same network as trial {twin}"),
+        "curve": list(facts.curve),
+        "why": stop_words(facts),
+        "audited": is_spared(facts),
+        "pruned_epoch": facts.stop_epoch,
     }

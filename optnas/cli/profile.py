@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from optnas.cli.command import add_command, budget_of
+from optnas.cli.command import add_command, constraints_of
 from optnas.cost import USUAL, Constraint, Prices, Profile, format_cost, profile
 from optnas.errors import UsageError
 from optnas.runtime import default_runtime
@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
 
 
 def _profile(given: argparse.Namespace) -> int:
-    constraints = budget_of(given.constraint)
+    constraints = constraints_of(given.constraint)
     for name, value in (("--samples", given.samples), ("--classes", given.classes)):
         if value < 1:
             raise UsageError(f"{name}: expected a whole number from 1, got {value}")

@@ -23,10 +23,9 @@ from optnas.errors import UsageError
 from optnas.facts.summary import format_value
 from optnas.front import front
 from optnas.objective import ERROR
-from optnas.printable import one_line
 from optnas.report.deployed import save_deployed
 from optnas.study.reopen import Reopened, reopen
-from optnas.terminal import Terminal
+from optnas.terminal import Terminal, titled
 
 __all__ = ["add"]
 
@@ -98,9 +97,7 @@ def _print_all(console: Console, found: Sequence[DeployedFront], reopened: Reope
 
 def _print(console: Console, found: DeployedFront, reopened: Reopened) -> None:
     title = f"{reopened.study.study_name} in {found.runtime}, {found.precision}: as searched, and in the file"
-    table = Table(
-        title=Text(one_line(title)), title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold"
-    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     columns = _columns(found, reopened)
     for head in ("trial", *columns):
         table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
@@ -109,7 +106,7 @@ def _print(console: Console, found: DeployedFront, reopened: Reopened) -> None:
         after = found.deployed.get(trial, {})
         cells = [show(before, after) for show in columns.values()]
         table.add_row(str(trial), *cells, Text(_standing(found, trial)))
-    console.print(table)
+    console.print(titled(title, table))
     for name, tau in found.tau.items():
         said = "none, all are equal" if tau is None else f"{tau:.2f}"
         said = "none, of fewer than two networks" if found.n < 2 else said

@@ -10,16 +10,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from optnas.cli.command import STORAGE, add_command, add_study, budget_of
 from optnas.cost import format_cost
 from optnas.deploy.retrain import Retrained, Retraining, choose_networks, retrain
 from optnas.errors import UsageError
-from optnas.printable import one_line, shell_word
+from optnas.printable import shell_word
 from optnas.study import shown_storage
 from optnas.study.reopen import Reopened, reopen
-from optnas.terminal import Terminal
+from optnas.terminal import Terminal, titled
 
 __all__ = ["add"]
 
@@ -102,7 +101,7 @@ def _plain(one: Retrained) -> dict[str, Any]:
 def _print(console: Console, reopened: Reopened, result: Retraining, own_space: str | None) -> None:
     costs = [name for name in reopened.settings.objectives if name != "error"]
     title = f"{reopened.study.study_name}, retrained for {result.settings['epochs']} epochs"
-    table = Table(title=Text(one_line(title)), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("trial", *costs, "in the search", "validation error", "n", "test error"):
         table.add_column(head, justify="right")
     table.add_column("")
@@ -114,7 +113,7 @@ def _print(console: Console, reopened: Reopened, result: Retraining, own_space: 
             str(one.trial), *shown, f"{one.search_error:.2%}", validation, str(len(one.errors)), tested,
             _standing(one, result),
         )  # fmt: skip
-    console.print(table)
+    console.print(titled(title, table))
     for one in result.networks:
         for failure in one.failures:
             console.print(f"trial {one.trial}, {failure}")

@@ -15,14 +15,14 @@ from typing import Any
 from optnas.cli.command import STORAGE, add_command, file_stem, refuse
 from optnas.cost import COSTS
 from optnas.front import Network
-from optnas.printable import shell_word
+from optnas.printable import counted, shell_word
 from optnas.report import save_front
 from optnas.result import search
 from optnas.space import SPACES
 from optnas.study import is_trained, shown_storage
 from optnas.study.audit import audit_study
 from optnas.study.settings import Settings, explanations
-from optnas.terminal import Terminal
+from optnas.terminal import Terminal, titled
 from optnas.watch import Watch, front_table
 
 __all__ = ["add"]
@@ -68,7 +68,8 @@ def _search(given: argparse.Namespace) -> int:
         console.print(f"ended: {result.stopped}\n", soft_wrap=True)
     columns = [*result.settings.objectives]
     columns += [name for name in COSTS if name not in columns and any(name in member.costs for member in members)]
-    console.print(front_table(members, f"front of {study.study_name}: {len(members)} networks", columns))
+    title = f"front of {study.study_name}: {counted(len(members), 'network')}"
+    console.print(titled(title, front_table(members, columns)))
     account = audit_study(study)
     if account.pruned + account.audited:
         console.print(f"\n{account}", soft_wrap=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,8 +24,14 @@ from optnas.study import open_storage, shown_storage
 __all__ = ["add"]
 
 _COUNTS = ("trained", "pruned", "refused", "failed", "running")
+#: Columns of a line that is not on a terminal.
+_ROOM = 250
 #: Of a study's name in the table.
-_MOST_SIGNS = 40
+_MOST_SIGNS, _LEAST_SIGNS = 40, 12
+#: Columns whose cells may take several lines, broken between words.
+_WRAPPED = ("study", "objectives")
+#: Columns that make room on a narrow terminal, the first first.
+_LEAST_TOLD = ("checkpoints", "weights", "data", "refused", "failed", "running", "hypervolume", "pruned")
 _ALWAYS = ("study", "data", "objectives", "trained", "error", "activity")
 
 
@@ -51,24 +58,50 @@ def _studies(given: argparse.Namespace) -> int:
     size = "" if size_bytes is None else f" ({_size(size_bytes)})"
     plural = "study" if len(rows) == 1 else "studies"
     console.print(f"{where}{size}: {len(rows)} {plural}", soft_wrap=True)
-    console.print(_table(rows, datetime.now()))
+    # What is no terminal, such as a file, has room for all.
+    width = console.width if console.is_terminal else max(console.width, _ROOM)
+    table, without = _table(rows, datetime.now(), width)
+    console.print(table, width=width, crop=False)
+    if without:
+        console.print(f"no room for {', '.join(without)}: a wider terminal or --json shows them")
     return 0
 
 
-def _table(rows: Sequence[StudyRow], now: datetime) -> Table:
-    """A row each; a column that says nothing of any study is left out."""
+def _table(rows: Sequence[StudyRow], now: datetime, width: int) -> tuple[Table, Sequence[str]]:
+    """A row each, and the columns that have no room; one that says nothing of any study is left out and not told."""
     cells = [_cells(row, now) for row in rows]
     shown = [name for name in cells[0] if name in _ALWAYS or any(row[name] not in ("0", "-") for row in cells)]
+    texts = [{name: printable(row[name]) for name in shown} for row in cells]
+    for row in texts:
+        row["study"] = _shortened(row["study"])
+    kept = list(shown)
+    for name in _LEAST_TOLD:
+        if _width(kept, texts) > width and name in kept:
+            kept.remove(name)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in shown:
+    for name in kept:
         is_number = name not in ("study", "data", "objectives")
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in cells:
-        texts = {name: printable(row[name]) for name in shown}
-        texts["study"] = _shortened(texts["study"])
+        table.add_column(
+            name, justify="right" if is_number else "left", overflow="fold", no_wrap=name not in _WRAPPED,
+            min_width=_needed(name, texts),
+        )  # fmt: skip
+    for row in texts:
         # As Text: brackets in a name are no markup.
-        table.add_row(*map(Text, texts.values()))
-    return table
+        table.add_row(*(Text(row[name]) for name in kept))
+    return table, [name for name in shown if name not in kept]
+
+
+def _width(names: Sequence[str], texts: Sequence[Mapping[str, str]]) -> int:
+    """Signs that columns take at least, with two between them."""
+    return sum(_needed(name, texts) + 2 for name in names) - 2
+
+
+def _needed(name: str, texts: Sequence[Mapping[str, str]]) -> int:
+    """Signs that a column takes without breaking a word; a study's name may break."""
+    if name == "study":
+        return min(max(cell_len(row[name]) for row in texts), _LEAST_SIGNS)
+    cells = [row[name].split() if name in _WRAPPED else [row[name]] for row in texts]
+    return max(cell_len(word) for words in (*cells, [name]) for word in words or [""])
 
 
 def _shortened(text: str) -> str:
@@ -89,6 +122,7 @@ def _cells(row: StudyRow, now: datetime) -> dict[str, str]:
         "data": row.data or "-",
         "objectives": ", ".join(row.objectives),
         **{name: str(getattr(row, name)) for name in _COUNTS},
+        "front": str(row.front),
         "error": "-" if row.least_error is None else f"{row.least_error:.2%}",
         "hypervolume": "-" if row.hypervolume is None else f"{row.hypervolume:.3f}",
         **kept,

@@ -1,7 +1,7 @@
 """What a network costs, known before it is trained."""
 
 from optnas.cost.blocks import BLOCKWISE, BlockCounter
-from optnas.cost.constraint import Constraint, parse_constraint, parse_constraints, parse_quantity
+from optnas.cost.constraint import Constraint, parse_budget, parse_constraint, parse_constraints, parse_quantity
 from optnas.cost.device import device_fingerprint
 from optnas.cost.energy import energy_mj
 from optnas.cost.latency import Latency, latency_ms, measure_file, measure_latency, reference_latency_ms
@@ -39,6 +39,7 @@ __all__ = [
     "measure_file",
     "measure_latency",
     "params",
+    "parse_budget",
     "parse_constraint",
     "parse_constraints",
     "parse_quantity",

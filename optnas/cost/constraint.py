@@ -13,25 +13,30 @@ from typing import Literal, cast, get_args
 from optnas.cost.names import check_cost
 from optnas.errors import UsageError
 
-__all__ = ["Constraint", "parse_constraint", "parse_constraints", "parse_quantity"]
+__all__ = ["Constraint", "parse_budget", "parse_constraint", "parse_constraints", "parse_quantity"]
 
 Op = Literal["<=", "<", ">=", ">"]
 
 _GRAMMAR = 'expected NAME OP NUMBER like "params<=100k", OP one of <=, <, >=, > and k, M, G powers of 1000'
+#: What only training tells, as shares of images: a limit on what a study has trained already.
+_TRAINED = ("error", "accuracy")
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*([kMG]?)")
+_PARTS = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(.*?)\s*")
 _FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """A cost and its limit. `<` and `>` mean what they say: a cost equal to the limit is refused.
+    """A cost and its limit, or of what a study has trained already the error or accuracy.
+
+    `<` and `>` mean what they say: a cost equal to the limit is refused.
 
     Raises:
         UsageError: The cost is unknown, or the limit is negative or not finite, or nothing can be below it.
     """
 
     cost: str
-    """One of `optnas.cost.COSTS`."""
+    """One of `optnas.cost.COSTS`, "error" or "accuracy"."""
     op: Op
     """What holds between the cost and the limit of a feasible network."""
     limit: float
@@ -39,7 +44,8 @@ class Constraint:
 
     def __post_init__(self) -> None:
         where = f"constraint {self.cost}{self.op}{self.limit}"
-        check_cost(self.cost, where)
+        if self.cost not in _TRAINED:
+            check_cost(self.cost, where)
         if self.op not in get_args(Op):
             raise UsageError(f"{where}: expected one of {', '.join(get_args(Op))}, got {self.op!r}")
         if not isfinite(self.limit) or self.limit < 0:
@@ -48,6 +54,8 @@ class Constraint:
             raise UsageError(f"{where}: expected a limit above 0 with <, got 0, and no network costs less")
 
     def __str__(self) -> str:
+        if self.cost in _TRAINED:
+            return f"{self.cost}{self.op}{100 * self.limit:.10g}%"
         exact = self.limit == int(self.limit) and self.limit < 1e16
         return f"{self.cost}{self.op}{int(self.limit) if exact else repr(float(self.limit))}"
 
@@ -80,7 +88,7 @@ def parse_constraint(text: str) -> Constraint:
     Raises:
         UsageError: The text does not follow the grammar, or `Constraint` refuses what it says.
     """
-    parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(.*?)\s*", text)
+    parts = _PARTS.fullmatch(text)
     if parts is None:
         raise UsageError(f"constraint {text!r}: {_GRAMMAR}, got {text!r}")
     cost, op, right = parts.groups()
@@ -92,6 +100,29 @@ def parse_constraint(text: str) -> Constraint:
             f"negative, infinite or carry a unit word (the unit is in the name {cost})"
         )
     return Constraint(cost, cast(Op, op), limit)
+
+
+def parse_budget(texts: Iterable[str]) -> tuple[Constraint, ...]:
+    """Read several limits on networks that are trained already, so "error<=1%" and "accuracy>=0.99" too.
+
+    Raises:
+        UsageError: As `parse_constraints`; or an error or accuracy is no share of images.
+    """
+    return _agreed(_parse_limit(text) for text in texts)
+
+
+def _parse_limit(text: str) -> Constraint:
+    parts = _PARTS.fullmatch(text)
+    if parts is None or parts[1] not in _TRAINED:
+        return parse_constraint(text)
+    name, op, right = parts.groups()
+    number = _NUMBER.fullmatch(right.removesuffix("%").rstrip())
+    limit = Decimal(number[0]) / (100 if right.endswith("%") else 1) if number is not None and not number[3] else None
+    if limit is None or limit > 1:
+        raise UsageError(
+            f"budget {text!r}: expected a share of images from 0 to 1 or a percentage, like {name}{op}1%, got {right!r}"
+        )
+    return Constraint(name, cast(Op, op), float(limit))
 
 
 def parse_quantity(text: str) -> float | None:
@@ -110,7 +141,11 @@ def parse_constraints(texts: Iterable[str]) -> tuple[Constraint, ...]:
     Raises:
         UsageError: One of them cannot be read, or no value of a cost fulfils all of its limits.
     """
-    constraints = tuple(dict.fromkeys(parse_constraint(text) for text in texts))
+    return _agreed(map(parse_constraint, texts))
+
+
+def _agreed(limits: Iterable[Constraint]) -> tuple[Constraint, ...]:
+    constraints = tuple(dict.fromkeys(limits))
     for upper in constraints:
         for lower in constraints:
             same = upper.cost == lower.cost and upper.op in ("<=", "<") and lower.op in (">=", ">")
@@ -122,7 +157,7 @@ def parse_constraints(texts: Iterable[str]) -> tuple[Constraint, ...]:
 
 
 def _room_between(lower: Constraint, upper: Constraint) -> bool:
-    if lower.cost == "latency_ms":
+    if lower.cost in ("latency_ms", *_TRAINED):
         strict = upper.op == "<" or lower.op == ">"
         return lower.limit < upper.limit or (lower.limit == upper.limit and not strict)
     # Every other cost is a whole number.

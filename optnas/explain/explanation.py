@@ -147,6 +147,6 @@ def _best(study: Study, trained: Trained, budget: Sequence[Constraint]) -> str:
         return ""
     within = limits([str(one) for one in budget])
     if network is None:
-        return f"No network within {within} was trained."
+        return f"No network within {within} was trained to the end."
     value = amount(trained.learned, network.values[trained.learned])
     return f"The best that was trained within {within} is trial {network.trial}: {value}."

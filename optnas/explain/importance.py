@@ -29,6 +29,7 @@ from optuna.trial import create_trial
 
 from optnas.explain.foresight import LEAST
 from optnas.explain.trained import Trained
+from optnas.printable import counted
 
 __all__ = ["Importance", "Importances", "importances"]
 
@@ -96,7 +97,8 @@ def importances(trained: Trained, seed: int = 0) -> Importances:
     best = min(max(round(_BEST * count), _BEST_TRIALS), count // 2)
     choices = [name for name in trained.movable() if any(name in trained.networks[row].choices for row in rows)]
     if count < LEAST:
-        return Importances((), count, 0, f"{count} feasible networks were trained to the end, and {LEAST} are needed")
+        had = f"{counted(count, 'feasible network')} {'was' if count == 1 else 'were'}"
+        return Importances((), count, 0, f"{had} trained to the end, and {LEAST} are needed")
     if not choices:
         return Importances((), count, 0, "no choice has two options")
     reached = int((losses <= np.sort(losses)[best - 1]).sum())

@@ -10,6 +10,7 @@ from optnas.explain.importance import Importances
 from optnas.explain.prices import Price
 from optnas.explain.shared import Sharing
 from optnas.explain.words import amount, cost_change, effect, limits, listed, steps
+from optnas.printable import counted
 
 if TYPE_CHECKING:
     from optnas.explain.explanation import Explanation
@@ -43,7 +44,7 @@ def sentences_of(explanation: Explanation, best: str) -> tuple[str, ...]:
 def _opening(explanation: Explanation) -> str:
     front = len(explanation.front)
     return (
-        f"{explanation.study}: {_count(explanation.trained, 'network')} trained to the end, {front} of them on the "
+        f"{explanation.study}: {counted(explanation.trained, 'network')} trained to the end, {front} of them on the "
         f"front; {explanation.learned} is what training tells."
     )
 
@@ -54,10 +55,10 @@ def _importance(found: Importances, learned: str) -> str:
     told = [one for one in found.choices if one.told]
     best = f"Being among the best {found.best} of {found.trials} in {learned}"
     if not told:
-        return f"{best}: none of {_count(len(found.choices), 'choice')} can be told from chance."
+        return f"{best}: none of {counted(len(found.choices), 'choice')} can be told from chance."
     named = [f"{one.choice} (share {one.share:.0%}, {one.low:.0%} to {one.high:.0%})" for one in told]
     rest = len(found.choices) - len(told)
-    other = f"; the other {_count(rest, 'choice')} cannot be told from chance" if rest else ""
+    other = f"; the other {counted(rest, 'choice')} cannot be told from chance" if rest else ""
     return f"{best} goes with {listed(named)}{other}."
 
 
@@ -84,7 +85,7 @@ def _prices(explanation: Explanation) -> list[str]:
     for one in sorted(told, key=lambda one: sign * one.learned.mean if one.learned else 0.0):
         if one.learned is not None and sign * one.learned.mean < 0:
             best.setdefault(one.choice, one)
-    changes = f"Of {_count(len(prices), 'single change')} from a choice's usual option"
+    changes = f"Of {counted(len(prices), 'single change')} from a choice's usual option"
     if not told:
         return [*texts, f"{changes} none moves the {learned} by two standard deviations."]
     moved = f"{changes} {len(told)} {'moves' if len(told) == 1 else 'move'} the {learned} by two standard deviations"
@@ -113,7 +114,7 @@ def _advice(advice: Advice, learned: str, names: Sequence[str], best: str) -> li
     elif advice.smallest is not None:
         count = len(advice.smallest.changed)
         texts.append(
-            f"{who} comes within {budget} by {_count(count, 'change')}: {_change(advice.smallest, learned, names)}. "
+            f"{who} comes within {budget} by {counted(count, 'change')}: {_change(advice.smallest, learned, names)}. "
             f"Priced for that: {advice.searched}."
         )
     elif advice.most is None:
@@ -147,14 +148,10 @@ def _sharing(sharing: Sharing) -> str:
         return f"The front's members have more or less often than all trained, beyond chance: {'; '.join(named)}."
     if not sharing.tellable:
         return (
-            f"What the front's members share cannot be told: {_count(sharing.members, 'member')} of "
-            f"{_count(sharing.trained, 'feasible network')} are too few."
+            f"What the front's members share cannot be told: {counted(sharing.members, 'member')} of "
+            f"{counted(sharing.trained, 'feasible network')} are too few."
         )
     return (
-        f"The front's {_count(sharing.members, 'member')} share no option beyond chance, of "
-        f"{_count(sharing.tested, 'option')} looked at."
+        f"The front's {counted(sharing.members, 'member')} share no option beyond chance, of "
+        f"{counted(sharing.tested, 'option')} looked at."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -13,18 +13,25 @@ from optuna import Study
 
 from optnas.cost import Constraint
 from optnas.errors import UsageError
+from optnas.facts.summary import format_value
 from optnas.facts.trained import Trained, read_trained
 from optnas.front import candidates, front
 from optnas.objective import ERROR
 
-__all__ = ["Certainty", "Membership", "certainty"]
+__all__ = ["Certainty", "Membership", "certainty", "expected_errors", "expected_sentence"]
 
 Array = NDArray[np.float64]
 
+#: By so many draws a probability is right within half a point (two standard errors) ...
+_DRAWS = 50_000
+#: ... and of more than 40 networks that may be on the front so many are drawn in all: less than a second.
+_DRAWN, _LEAST_DRAWS = 2_000_000, 2000
 #: Two networks whose errors are so many standard deviations each apart are surely in that order.
 _SURE = 3.0
 #: A network beside the front is told of from this probability on, and a tie too.
 _PERHAPS = 0.05
+#: What is expected is told where it lies so many standard deviations of one training from what was measured.
+_APART = 0.5
 #: Of networks beside the front so many are named.
 _NAMED = 5
 
@@ -37,6 +44,10 @@ class Membership:
     """The trial's number."""
     probability: float
     """That in truth no other trained network errs no more and costs no more."""
+    measured: float
+    """What training told, in the objective's unit."""
+    expected: float
+    """What another training should be expected to tell: the mean of what is repeatable, given all other networks."""
     on_front: bool
     """Whether it is on the front as measured."""
     ties_with: tuple[int, ...]
@@ -83,6 +94,19 @@ class Certainty:
             f"Of {len(members)} members about {len(members) - self.false_members:.1f} belong on the front in truth: "
             f"the {self.learned} of one training varies by ±{varies} ({self.noise_source}){clock}."
         )
+        text += (
+            " In truth means on average over many trainings and images, as far as can be told by pulling the "
+            f"{'errors' if self.learned == ERROR else 'results'} of similar networks together; sure is the "
+            "probability of a place there."
+        )
+        apart = sorted(members, key=lambda one: -abs(one.expected - one.measured))[:_NAMED]
+        told = {
+            one.trial: (one.measured, one.expected)
+            for one in members
+            if one in apart and abs(one.expected - one.measured) > _APART * self.noise_std
+        }
+        if told:
+            text += f" {expected_sentence(self.learned, told)}"
         ties = [f"{one.trial} with {', '.join(map(str, one.ties_with))}" for one in members if one.ties_with]
         if ties:
             text += f" Ties: {'; '.join(ties)}, which cost no more and may err no more."
@@ -94,7 +118,12 @@ class Certainty:
 
 
 def certainty(
-    study: Study, budget: Sequence[Constraint] = (), *, std: float | None = None, draws: int = 2000, seed: int = 0
+    study: Study,
+    budget: Sequence[Constraint] = (),
+    *,
+    std: float | None = None,
+    draws: int | None = None,
+    seed: int = 0,
 ) -> Certainty:
     """The probability of each network to be on the front, in truth.
 
@@ -109,27 +138,29 @@ def certainty(
         budget: Only networks within it count.
         std: The standard deviation of the median network's error from one training to another, in the objective's
             unit, where that is known better than the study can tell.
-        draws: How many.
+        draws: How many; None for 50 000, fewer where many networks may be on the front.
         seed: Of the draws.
 
     Raises:
         UsageError: If the study has not one objective of that kind or too few trained networks, a number is out of
             range, or the budget names a cost that the study did not measure.
     """
-    if draws < 1 or (std is not None and not (isfinite(std) and std > 0)):
+    if (draws is not None and draws < 1) or (std is not None and not (isfinite(std) and std > 0)):
         raise UsageError(f"certainty: expected draws from 1 and a finite std above 0, got {draws} and {std}")
     counted = {network.trial for network in candidates(study, budget)}
     members = [network.trial for network in front(study, budget)]
     trained = read_trained(study, counted, std)
     on_front = np.isin(trained.trials, members)
     rows = np.flatnonzero(on_front | _possible(trained, np.isin(trained.trials, list(counted))))
+    draws = draws or min(_DRAWS, max(_LEAST_DRAWS, _DRAWN // max(len(rows), 1)))
     generator = np.random.default_rng(seed)
     errors = trained.model.draw(rows, draws, generator)
     chance = trained.cost_noise[rows, :, None]
     # One column is enough of costs that are exact.
     shape = (len(rows), chance.shape[1], draws if chance.any() else 1)
     costs = trained.costs[rows, :, None] * np.exp(chance * generator.standard_normal(shape))
-    found = _memberships(trained.trials[rows], on_front[rows], errors, costs)
+    told = trained.sign * np.column_stack([trained.errors, trained.model.expected()])[rows]
+    found = _memberships(trained.trials[rows], on_front[rows], told, errors, costs)
     found.sort(key=lambda one: (not one.on_front, members.index(one.trial) if one.on_front else -one.probability))
     middle = np.median(trained.errors[on_front], keepdims=True) if members else np.array([np.nan])
     return Certainty(
@@ -140,6 +171,33 @@ def certainty(
         float(np.median(trained.cost_noise.max(axis=1, initial=0.0))),
         draws,
     )
+
+
+def expected_errors(study: Study, trials: Collection[int]) -> dict[int, tuple[float, float]]:
+    """By trial what training told, and what another training should be expected to tell, in the objective's unit.
+
+    Of more trials than a model can see (`optnas.facts.trained`) some may be left out.
+
+    Raises:
+        UsageError: As `certainty`.
+    """
+    trained = read_trained(study, trials)
+    told = trained.sign * np.column_stack([trained.errors, trained.model.expected()])
+    return {
+        trial: (measured, expected)
+        for trial, (measured, expected) in zip(trained.trials.tolist(), told.tolist(), strict=True)
+        if trial in trials
+    }
+
+
+def expected_sentence(learned: str, told: Mapping[int, tuple[float, float]]) -> str:
+    """Of trials what is expected beside what was measured: "Expected of trial 5 is 1.32% instead of 1.39%."."""
+    parts = [
+        f"{'of' if place else 'of trial'} {trial} {'' if place else 'is '}{format_value(learned, expected)} instead of "
+        f"{'' if place else 'the measured '}{format_value(learned, measured)}"
+        for place, (trial, (measured, expected)) in enumerate(told.items())
+    ]
+    return f"Expected {', '.join(parts)}."
 
 
 def _possible(trained: Trained, counted: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -159,9 +217,12 @@ def _possible(trained: Trained, counted: NDArray[np.bool_]) -> NDArray[np.bool_]
 
 
 def _memberships(
-    trials: NDArray[np.int64], on_front: NDArray[np.bool_], errors: Array, costs: Array
+    trials: NDArray[np.int64], on_front: NDArray[np.bool_], told: Array, errors: Array, costs: Array
 ) -> list[Membership]:
-    """From draws of m networks: errors (m, s) and costs (m, k, s), or (m, k, 1) where all are exact."""
+    """From draws of m networks: errors (m, s) and costs (m, k, s), or (m, k, 1) where all are exact.
+
+    `told` is (m, 2): what was measured, and what is expected.
+    """
     count, draws = errors.shape
     kept = np.zeros(count)
     for draw in range(draws if count > 1 else 0):
@@ -175,6 +236,8 @@ def _memberships(
         beats = (costs[rivals] <= costs[row]).all(axis=1) & (errors[rivals] <= errors[row])
         ties[row] = tuple(map(int, trials[rivals[beats.mean(axis=1) >= _PERHAPS]]))
     return [
-        Membership(int(trials[row]), float(probabilities[row]), bool(on_front[row]), ties.get(row, ()))
-        for row in range(count)
+        Membership(
+            int(trials[row]), float(probabilities[row]), measured, expected, bool(on_front[row]), ties.get(row, ())
+        )
+        for row, (measured, expected) in enumerate(told.tolist())
     ]

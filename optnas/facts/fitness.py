@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optnas.cost import COSTS, Constraint, format_cost
 from optnas.errors import UsageError
 from optnas.facts.trained import LATENCY, latency_noise_of, read_trained
-from optnas.front import Network, candidates, objective_names
+from optnas.front import Network, candidates, front, objective_names
 from optnas.objective import ERROR
 from optnas.sampler.fitness import accuracies, ratios
 
@@ -85,7 +85,7 @@ def parse_fitness(text: str) -> Fitness:
 
 
 def rank(study: Study, fitness: Fitness, budget: Sequence[Constraint] = ()) -> tuple[Ranked, ...]:
-    """The feasible networks within a budget, the fittest first; of equal ones the first trial.
+    """The feasible networks within a budget, the fittest first; of equal ones first those of the front, then by trial.
 
     A network of which a cost was not measured is left out. The budget does not change what a network is worth.
 
@@ -101,7 +101,8 @@ def rank(study: Study, fitness: Fitness, budget: Sequence[Constraint] = ()) -> t
         for network, row in zip(found, weighed, strict=True)
         if network.trial in within
     ]
-    return tuple(sorted(ranked, key=lambda one: (-one.fitness, one.network.trial)))
+    members = {network.trial for network in front(study, budget)}
+    return tuple(sorted(ranked, key=lambda one: (-one.fitness, one.network.trial not in members, one.network.trial)))
 
 
 def parts_of(study: Study, fitness: Fitness) -> tuple[list[Network], Array]:

@@ -62,6 +62,11 @@ class Repeatable:
         low, high = (self._origin + np.exp(mean + sign * deviations * std) for sign in (-1, 1))
         return low, high
 
+    def expected(self) -> Array:
+        """(n,) the mean of each network's repeatable loss: what a person should expect of another training."""
+        mean, std = (part[:, 0] for part in self._process.predict(self._features))
+        return np.asarray(self._origin + np.exp(mean + std**2 / 2))
+
     def draw(self, rows: NDArray[np.int64], count: int, generator: np.random.Generator) -> Array:
         """(m, count) repeatable losses of m of the networks, drawn together; networks that are the same have the same.
 

@@ -18,7 +18,7 @@ from optnas.facts.repeatable import Repeatable
 from optnas.front import Network, networks, objective_names
 from optnas.sampler.encoding import Encoding, Features
 
-__all__ = ["LATENCY", "Trained", "latency_noise_of", "read_trained"]
+__all__ = ["LATENCY", "Trained", "latency_noise_of", "learned_of", "read_trained"]
 
 Array = NDArray[np.float64]
 
@@ -39,6 +39,8 @@ class Trained:
     """(n,) their numbers."""
     learned: str
     """The name of the objective that training tells."""
+    sign: float
+    """-1 if that objective is maximised, else 1."""
     errors: Array
     """(n,) of that objective."""
     costs: Array
@@ -65,7 +67,7 @@ def read_trained(study: Study, counted: Collection[int], std: float | None = Non
         UsageError: If the study has not one objective of that kind, or too few trained networks.
     """
     names = objective_names(study)
-    learned = _learned(names)
+    learned = learned_of(names)
     found = [network for network in networks(study) if all(map(isfinite, network.values.values()))]
     if len(found) < _LEAST:
         raise UsageError(f"certainty: expected at least {_LEAST} trained networks, got {len(found)}")
@@ -85,6 +87,7 @@ def read_trained(study: Study, counted: Collection[int], std: float | None = Non
     return Trained(
         np.array([network.trial for network in found]),
         learned,
+        float(signs[column]),
         errors,
         np.delete(losses, column, axis=1),
         np.array(chance).reshape(len(costs), len(found)).T,
@@ -101,7 +104,12 @@ def latency_noise_of(found: Sequence[Network]) -> Array:
     return latency_noise(latency, spread)
 
 
-def _learned(names: Sequence[str]) -> str:
+def learned_of(names: Sequence[str]) -> str:
+    """Which of the objectives training tells.
+
+    Raises:
+        UsageError: If not just one of them is no cost.
+    """
     unknown = [name for name in names if name not in COSTS]
     if len(unknown) != 1:
         raise UsageError(

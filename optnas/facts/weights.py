@@ -12,7 +12,7 @@ from optuna import Study
 
 from optnas.cost import Constraint
 from optnas.facts.fitness import Fitness, parts_of
-from optnas.front import Network, candidates
+from optnas.front import Network, candidates, front
 from optnas.sampler.fitness import draw_weights, spreads
 
 __all__ = ["Region", "WeightMap", "regions", "weight_map"]
@@ -74,7 +74,8 @@ def weight_map(study: Study, fitness: Fitness, budget: Sequence[Constraint] = ()
     """The map of a fitness: its terms count, its weights are only where it stands on the map.
 
     Of two terms the fittest network is found by the upper envelope of lines, of three by cutting the triangle of
-    mixtures with half planes: both exact. Of networks of which all terms are equal the first trial has the region.
+    mixtures with half planes: both exact. Of networks of which all terms are equal one of the front has the region, or
+    else the first trial.
 
     Raises:
         UsageError: As `optnas.facts.fitness.rank`.
@@ -82,7 +83,9 @@ def weight_map(study: Study, fitness: Fitness, budget: Sequence[Constraint] = ()
     found, parts = parts_of(study, fitness)
     scales = spreads(parts) if found else np.ones(parts.shape[1])
     within = {network.trial for network in candidates(study, budget)}
+    members = {network.trial for network in front(study, budget)}
     rows = [row for row, network in enumerate(found) if network.trial in within]
+    rows.sort(key=lambda row: found[row].trial not in members)
     networks, points = [found[row] for row in rows], parts[rows] / scales
     mixture = np.array(list(fitness.weights.values())) * scales
     given = mixture / mixture.sum()

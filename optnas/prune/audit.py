@@ -25,9 +25,11 @@ class Audited:
     values: tuple[float, ...] | None
     """What the study optimises, all to be minimised; None if the trial was pruned."""
     epochs: int
-    """How many epochs it trained."""
+    """How many epochs it trained, as far as it reported any."""
     stop_epoch: int | None = None
     """The epoch after which the pruner stopped it, or would have, if it was audited; None if it never would."""
+    untold: bool = False
+    """Whether it was pruned after an epoch that is not known."""
 
     @property
     def spared(self) -> bool:
@@ -67,6 +69,10 @@ class Audit:
     """The share of the front that may be lost."""
     share: float = 0.0
     """The share of trials that the audit was to draw; 0 without one."""
+    untold: int = 0
+    """Pruned trials that reported no epochs, so that what they saved is not known."""
+    pruner: str = ""
+    """The pruner's name on the command line; empty if it is not known."""
 
     @property
     def verdict(self) -> str:
@@ -80,31 +86,50 @@ class Audit:
         """A few plain sentences for a person."""
         whole = self.epochs_used + self.epochs_saved
         if self.pruned + self.audited == 0:
+            if self.trials and not self.epochs_used:
+                return f"No trial was pruned; the {self.trials} trials reported no epochs."
             return f"No trial was pruned: {self.trials} trials trained {self.epochs_used} epochs."
-        text = (
-            f"{self.pruned} of {self.trials} trials were pruned, which saved {self.epochs_saved} of {whole} epochs "
-            f"({self.epochs_saved / max(whole, 1):.0%}). "
-        )
+        text = f"{self.pruned} of {self.trials} trials were pruned, which saved "
+        if self.untold:
+            who = "they" if self.untold == self.pruned else f"{self.untold} of them"
+            text = (
+                f"{self.pruned} of {self.trials} trials were pruned; {who} reported no epochs, so what that saved is "
+            )
+            text += "not known. "
+        else:
+            text += f"{self.epochs_saved} of {whole} epochs ({self.epochs_saved / max(whole, 1):.0%}). "
         if self.audited == 0:
             drawn = f"The audit of {self.share:.0%} of the trials drew none of these" if self.share else ""
-            advice = "more trials or a larger audit will tell" if self.share else "run with an audit"
+            advice = "more trials or a larger --audit will tell" if self.share else "search with --audit 0.1"
             return text + f"{drawn or 'No pruned trial was audited'}, so what it cost is not known: {advice}."
         guess, low, high = self.front_lost
         text += (
             f"Of {self.audited} more that were trained to the end as an audit ({self.epochs_audit} epochs), "
-            f"{self.lost} {'is' if self.lost == 1 else 'are'} on the front. "
-            f"Pruning has lost about {guess:.0%} of the front "
+            f"{self.lost} {'is' if self.lost == 1 else 'are'} on the front"
+        )
+        if self.lost and self.pruned:
+            missing = self.lost / self.audited * self.pruned
+            text += f", so about {missing:.{0 if missing >= 1 else 1}f} of the {self.pruned} pruned would be too"
+        text += (
+            f". Pruning has lost about {guess:.0%} of the front "
             f"({self.confidence:.0%} interval {low:.0%} to {high:.0%}); without the audit "
-            f"{self.hypervolume_regret:.2%} of the hypervolume would be missing. "
+            f"{_rounded(self.hypervolume_regret)} of the hypervolume would be missing. "
         )
         if self.verdict == "accepted":
             return text + f"That is within the accepted {self.accepted:.0%}."
         if self.verdict == "too much":
-            return text + (
-                f"That is more than the accepted {self.accepted:.0%}: "
-                "raise the pruner's quantile, its warm-up or its grace."
-            )
-        return text + f"Whether it is within the accepted {self.accepted:.0%} takes a larger audit to say."
+            return text + f"That is more than the accepted {self.accepted:.0%}: {self._advice}."
+        return text + (
+            f"Whether it is within the accepted {self.accepted:.0%} takes a larger audit to say: search with a larger "
+            "--audit, or longer."
+        )
+
+    @property
+    def _advice(self) -> str:
+        """What to do about it, in the words of `optnas search`."""
+        if self.pruner == "dominance":
+            return "search with --pruner none, which stops no trial"
+        return "search with --pruner dominance, which stops fewer good trials, or --pruner none"
 
 
 def is_audited(seed: int, number: int, share: float) -> bool:
@@ -129,6 +154,7 @@ def audit(
     share: float = 0.0,
     accepted: float = 0.05,
     confidence: float = 0.95,
+    pruner: str = "",
 ) -> Audit:
     """Account for what pruning did in a study.
 
@@ -145,6 +171,7 @@ def audit(
         share: Of all trials that was to be drawn, for the sentences.
         accepted: The share of the front's members that may be lost.
         confidence: Of the intervals, in (0, 1).
+        pruner: Its name on the command line, for the advice.
 
     Raises:
         UsageError: If `accepted` or `confidence` is not between 0 and 1.
@@ -154,7 +181,9 @@ def audit(
     if not 0 < confidence < 1:
         raise UsageError(f"confidence: expected a number between 0 and 1, got {confidence}")
     whole = [trial for trial in trials if trial.values is not None and np.all(np.isfinite(trial.values))]
-    pruned = [trial for trial in trials if trial.values is None and trial.stop_epoch is not None]
+    told = [trial for trial in trials if trial.values is None and trial.stop_epoch is not None]
+    untold = sum(trial.untold for trial in trials)
+    pruned = len(told) + untold
     spared = [trial for trial in whole if trial.spared]
     values = np.array([trial.values for trial in whole], dtype=float)
     stopped = np.array([trial.spared for trial in whole], dtype=bool)
@@ -165,24 +194,31 @@ def audit(
     rate = lost / len(spared) if spared else 0.0
     return Audit(
         trials=len(trials),
-        pruned=len(pruned),
+        pruned=pruned,
         audited=len(spared),
         epochs_used=sum(trial.epochs for trial in trials),
-        epochs_saved=sum(n_epochs - trial.epochs for trial in pruned),
+        epochs_saved=sum(n_epochs - trial.epochs for trial in told),
         epochs_audit=sum(trial.epochs - (trial.stop_epoch or 0) for trial in spared),
         front_size=front_size,
         lost=lost,
         lost_share=(low, high),
         front_lost=(
-            _share_missing(rate * len(pruned), front_size),
-            _share_missing(low * len(pruned), front_size),
-            _share_missing(high * len(pruned), front_size),
+            _share_missing(rate * pruned, front_size),
+            _share_missing(low * pruned, front_size),
+            _share_missing(high * pruned, front_size),
         ),
         hypervolume_regret=_regret(values, stopped, reference),
         confidence=confidence,
         accepted=accepted,
         share=share,
+        untold=untold,
+        pruner=pruner,
     )
+
+
+def _rounded(share: float) -> str:
+    """A share in per cent, without figures that chance makes."""
+    return f"{share:.0%}" if share >= 0.1 or share == 0 else f"{share:.1%}"
 
 
 def _share_missing(missing: float, found: int) -> float:

@@ -129,11 +129,19 @@ class Stopper:
         # Bounds are made of errors as they are kept: one that is equal to its bound is not above it.
         if kept_error(self.best) <= kept_error(bound):
             return None
-        return f"the lowest error until epoch {epoch} is {self.best:.6g}, above the bound {bound:.6g}"
+        return beyond(epoch, self.best, bound)
 
     def bound(self, epoch: int) -> float:
         """The bound after this epoch; inf beyond the last."""
         return self.thresholds[epoch - 1] if epoch <= len(self.thresholds) else math.inf
+
+
+def beyond(epoch: int, best: float, bound: float) -> str:
+    """Why a trial stops, or would: its lowest error until an epoch, and that epoch's bound; shares in per cent."""
+    shares = 0 <= best <= 1 and 0 <= bound <= 1
+    shown, limit = (f"{value:.2%}" if shares else f"{value:.6g}" for value in (best, bound))
+    above = f"above the bound {limit}" if shown != limit else "just above the bound"
+    return f"the lowest error until epoch {epoch} is {shown}, {above}"
 
 
 def cost_table(finished: Sequence[Finished], names: Collection[str]) -> NDArray[np.float64]:

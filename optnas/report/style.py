@@ -14,6 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
 
+from optnas.printable import counted
+
 __all__ = [
     "COLOURS",
     "CROWDED",
@@ -111,11 +113,6 @@ def plain(text: object, most: int = 60) -> str:
     """A name that someone else gave, as one line of printable signs; of a long one the middle is left out."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
     return line if len(line) <= most else f"{line[: most // 2]}…{line[-(most - most // 2 - 1) :]}"
-
-
-def counted(number: int, noun: str) -> str:
-    """ "1 network", "7 networks"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def dress(axes: Axes, grid: str = "both") -> None:

@@ -18,15 +18,14 @@ from optnas.facts.weights import Region, WeightMap
 from optnas.front import objective_names
 from optnas.objective import ERROR
 from optnas.report.front import draw_front
+from optnas.report.labels import name_points
 from optnas.report.picture import write_picture
-from optnas.report.style import INK, MUTED, PALETTE, PAPER, dress, headline, nothing, plain
+from optnas.report.style import INK, MUTED, PALETTE, dress, headline, nothing, plain
 
 __all__ = ["draw_weights", "save_choice"]
 
 #: Rows of bars, the largest regions; and networks that are named in the front.
 _ROWS, _NAMED = 14, 8
-#: Width and height of a name of a trial in points.
-_NAME = (46.0, 13.0)
 #: A region is labelled from this share of the triangle on.
 _LABELLED = 0.03
 #: Where the corners of the triangle are, one for each term: left, right, above.
@@ -55,6 +54,8 @@ def draw_weights(weights: WeightMap, fitness: Fitness, axes: Axes) -> None:
         _draw_shares(weights, axes)
     share = next((region.share for region in weights.regions if region.network is weights.winner), 0.0)
     note = f"weights {', '.join(f'{plain(term)} {weight:g}' for term, weight in fitness.weights.items())}"
+    if len(weights.terms) > 1:
+        note += "; shares count each term in units of its spread among the trained networks"
     headline(axes, f"These weights pick trial {weights.winner.trial}, as {share:.0%} of all mixtures do", note)
 
 
@@ -72,36 +73,14 @@ def save_choice(study: Study, weights: WeightMap, fitness: Fitness, path: Path) 
     x = next((name for name in names if name != y), None)
     largest = sorted(zip(weights.regions, _colours(weights), strict=True), key=lambda one: -one[0].share)
     named = [(region.network, colour) for region, colour in largest[:_NAMED] if x is not None]
-    taken: list[tuple[float, float]] = []
+    places = []
     for network, colour in named:
         at = network.values[x or y], network.values[y]
         left.scatter(*at, s=130, facecolors="none", edgecolors=colour, linewidths=2, zorder=7)
-        dx, dy = _free_side(left, at, taken)
-        left.annotate(
-            f"trial {network.trial}", at, (dx, dy), textcoords="offset points", fontsize=8.5, color=INK, zorder=8,
-            va="center", ha="left" if dx > 0 else "right",
-            bbox={"boxstyle": "square,pad=0.05", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.8},
-        )  # fmt: skip
+        places.append((f"trial {network.trial}", at))
     draw_weights(weights, fitness, right)
+    name_points(left, places)
     write_picture(figure, path)
-
-
-def _free_side(axes: Axes, at: tuple[float, float], taken: list[tuple[float, float]]) -> tuple[float, float]:
-    """Where beside a point, in points (x, y), its name overlaps none of those that are `taken`, which it joins: right
-    of the point or, with x below 0, left."""
-    scale, width, height = 72 / axes.figure.dpi, *_NAME
-    x, y = (float(part) * scale for part in axes.transData.transform(at))
-    right = axes.bbox.x1 * scale
-    sides = [(dx, dy) for dy in (13.0, -13.0, 27.0, -27.0, 41.0) for dx in (8.0, -8.0)]
-    starts = [(x + (dx if dx > 0 else dx - width), y + dy) for dx, dy in sides]
-    free = [
-        place
-        for place, (begin, middle) in enumerate(starts)
-        if begin + width <= right and all(abs(begin - a) >= width or abs(middle - b) >= height for a, b in taken)
-    ]
-    place = next(iter(free), 0)
-    taken.append(starts[place])
-    return sides[place]
 
 
 def _draw_intervals(weights: WeightMap, fitness: Fitness, axes: Axes) -> None:

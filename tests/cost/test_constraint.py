@@ -2,7 +2,15 @@
 
 import pytest
 
-from optnas.cost import COSTS, Constraint, format_cost, parse_constraint, parse_constraints, parse_quantity
+from optnas.cost import (
+    COSTS,
+    Constraint,
+    format_cost,
+    parse_budget,
+    parse_constraint,
+    parse_constraints,
+    parse_quantity,
+)
 from optnas.errors import UsageError
 
 
@@ -176,3 +184,27 @@ def test_format_cost_refuses_an_unknown_name():
 )
 def test_quantities(text, number):
     assert parse_quantity(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("error<=1%", "error<=1%"), ("accuracy > 0.985", "accuracy>98.5%"), ("error <= .5 %", "error<=0.5%")],
+)
+def test_a_budget_may_limit_what_a_study_has_trained(text, shown):
+    (limit,) = parse_budget([text])
+    assert str(limit) == shown
+    assert parse_budget([shown]) == (limit,)
+    with pytest.raises(UsageError, match="known only after training"):
+        parse_constraint(text)
+
+
+def test_budgets_are_read_like_constraints_beside_that():
+    assert parse_budget(["macs<=1M", "error<=2%"])[0] == parse_constraint("macs<=1M")
+    with pytest.raises(UsageError, match="some error can meet, got error>=2% together with error<=1%"):
+        parse_budget(["error<=1%", "error>=2%"])
+
+
+@pytest.mark.parametrize("text", ["error<=5", "error<=101%", "accuracy>=99k", "error<=-1%", "error<=few", "error<=%"])
+def test_a_share_is_no_more_than_all_images(text):
+    with pytest.raises(UsageError, match=f"budget '{text}': expected a share of images from 0 to 1 or a percentage"):
+        parse_budget([text])
