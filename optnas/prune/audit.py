@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optnas.errors import UsageError
+from optnas.printable import counted
 
 __all__ = ["Audit", "Audited", "audit", "is_audited"]
 
@@ -87,17 +88,13 @@ class Audit:
         whole = self.epochs_used + self.epochs_saved
         if self.pruned + self.audited == 0:
             if self.trials and not self.epochs_used:
-                return f"No trial was pruned; the {self.trials} trials reported no epochs."
-            return f"No trial was pruned: {self.trials} trials trained {self.epochs_used} epochs."
-        text = f"{self.pruned} of {self.trials} trials were pruned, which saved "
+                return f"No trial was pruned; {counted(self.trials, 'trial')} reported no epochs."
+            trained = f"{counted(self.trials, 'trial')} trained {counted(self.epochs_used, 'epoch')}"
+            return f"No trial was pruned: {trained}."
+        text = f"{self.pruned} of {counted(self.trials, 'trial')} {'was' if self.pruned == 1 else 'were'} pruned"
         if self.untold:
-            who = "they" if self.untold == self.pruned else f"{self.untold} of them"
-            text = (
-                f"{self.pruned} of {self.trials} trials were pruned; {who} reported no epochs, so what that saved is "
-            )
-            text += "not known. "
-        else:
-            text += f"{self.epochs_saved} of {whole} epochs ({self.epochs_saved / max(whole, 1):.0%}). "
+            return f"{text}, and reported no epochs: what that saved and what it cost is not known."
+        text += f", which saved {self.epochs_saved} of {whole} epochs ({self.epochs_saved / max(whole, 1):.0%}). "
         if self.audited == 0:
             drawn = f"The audit of {self.share:.0%} of the trials drew none of these" if self.share else ""
             advice = "more trials or a larger --audit will tell" if self.share else "search with --audit 0.1"

@@ -26,11 +26,13 @@ def audit_study(study: Study, accepted: float = 0.05) -> Audit:
         UsageError: If `accepted` is not a share.
     """
     signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions]
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    # In a study that optnas had no part in a pruned trial says nothing; what optnas refuses untrained is pruned too.
+    foreign = not any(key.startswith(ATTRIBUTE) for trial in ended for key in trial.user_attrs)
     trials = [
-        _facts(trial, signs)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if (is_trained(trial) or _stopped_elsewhere(trial))
-        and all(violation <= 0 for violation in trial.constraints.values())
+        _facts(trial, signs, foreign)
+        for trial in ended
+        if (is_trained(trial) or foreign) and all(violation <= 0 for violation in trial.constraints.values())
     ]
     reference = attribute(study, "reference")
     request = attribute(study, "request")
@@ -46,14 +48,8 @@ def audit_study(study: Study, accepted: float = 0.05) -> Audit:
     )
 
 
-def _stopped_elsewhere(trial: FrozenTrial) -> bool:
-    """Whether a trial was pruned in a study that optnas did not make, so that it is not known when; what optnas
-    refuses untrained is pruned too, and says so."""
-    return trial.state == TrialState.PRUNED and not any(key.startswith(ATTRIBUTE) for key in trial.user_attrs)
-
-
-def _facts(trial: FrozenTrial, signs: list[float]) -> Audited:
+def _facts(trial: FrozenTrial, signs: list[float], foreign: bool) -> Audited:
     values = None if trial.values is None else tuple(s * v for s, v in zip(signs, trial.values, strict=True))
     curve = trial.user_attrs.get(ATTRIBUTE + "curve", ())
     epoch = trial.user_attrs.get(ATTRIBUTE + "pruned_epoch")
-    return Audited(values, len(curve), epoch, untold=_stopped_elsewhere(trial))
+    return Audited(values, len(curve), epoch, untold=foreign and values is None)

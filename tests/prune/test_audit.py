@@ -72,7 +72,11 @@ def test_the_account_counted_by_hand():
     # Boxes to (1, 1): .9 x .2, .8 x .6, .6 x .8 in steps: .9*.2 + .8*.4 + .6*.2 against .9*.2 + .6*.6.
     assert result.hypervolume_regret == pytest.approx(1 - 0.54 / 0.62)
     assert result.verdict == "too much"
-    assert "raise the pruner's quantile" in str(result)
+    assert "1 is on the front, so about 3 of the 6 pruned would be too" in str(result)
+    assert "without the audit 13% of the hypervolume" in str(result)
+    assert str(result).endswith("search with --pruner dominance, which stops fewer good trials, or --pruner none.")
+    by_default = audit(trials, 10, reference=(1.0, 5.0), pruner="dominance")
+    assert str(by_default).endswith("the accepted 5%: search with --pruner none, which stops no trial.")
     assert "6 of 12 trials were pruned, which saved 36 of 112 epochs (32%)" in str(result)
     assert "1 is on the front" in str(result)
 

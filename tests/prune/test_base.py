@@ -6,6 +6,7 @@ from prune.conformance import EPOCHS, PrunerTests, crowd, falling
 
 from optnas.errors import UsageError
 from optnas.prune import PRUNERS, Finished, NoPruner, Stopper, kept_error, make_pruner
+from optnas.prune.base import beyond
 
 
 class TestNoPruner(PrunerTests):
@@ -53,7 +54,7 @@ def test_a_stopper_compares_the_lowest_error_so_far():
     assert stopper(1, 0.9) is None
     assert stopper(2, 0.5) is None  # at the bound is not above it
     assert stopper(3, 0.8) is None  # 0.5 was reached
-    assert stopper(4, 0.4) == "the lowest error until epoch 4 is 0.4, above the bound 0.3"
+    assert stopper(4, 0.4) == "the lowest error until epoch 4 is 40.00%, above the bound 30.00%"
 
 
 def test_a_stopper_never_stops_beyond_its_bounds_but_does_when_training_diverged():
@@ -78,3 +79,8 @@ def test_an_error_at_the_bound_that_an_equal_one_has_set_is_not_above_it() -> No
     assert Stopper([kept_error(error)])(1, error) is None
     assert Stopper([kept_error(error)])(1, 324 / 359) is not None
     assert Stopper([2 / 3])(1, 2 / 3) is None
+
+
+def test_reasons_are_in_per_cent_where_errors_are_shares():
+    assert beyond(3, 2.5, 1.25) == "the lowest error until epoch 3 is 2.5, above the bound 1.25"
+    assert beyond(1, 0.8997214, 0.8997213) == "the lowest error until epoch 1 is 89.97%, just above the bound"

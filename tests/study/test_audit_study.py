@@ -54,9 +54,33 @@ def test_little_to_account_for(trials):
 
 
 @pytest.mark.parametrize(
-    ("share", "told"), [(0.0, "run with an audit"), (0.1, "The audit of 10% of the trials drew none")]
+    ("share", "told"), [(0.0, "search with --audit 0.1"), (0.1, "The audit of 10% of the trials drew none")]
 )
 def test_an_audit_that_drew_none_is_not_asked_for_again(share, told):
     study = study_of(((0.1, 10.0), 8, None), (None, 2, 2))
     study.set_user_attr("optnas:request", {"audit": share})
     assert told in str(audit_study(study))
+
+
+def test_what_another_tool_pruned_has_no_epochs():
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    for _ in range(3):
+        study.tell(study.ask(), state=optuna.trial.TrialState.PRUNED)
+    study.tell(study.ask(), [0.1, 10.0])
+    account = audit_study(study)
+    assert (account.trials, account.pruned, account.untold, account.epochs_saved) == (4, 3, 3, 0)
+    assert str(account) == (
+        "3 of 4 trials were pruned, and reported no epochs: what that saved and what it cost is not known."
+    )
+
+
+def test_trained_trials_without_epochs_are_not_said_to_have_trained_none():
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    study.tell(study.ask(), [0.1, 10.0])
+    assert str(audit_study(study)) == "No trial was pruned; 1 trial reported no epochs."
+
+
+def test_the_advice_is_about_the_pruner_of_the_study():
+    study = study_of(((0.1, 10.0), 8, None), ((0.3, 5.0), 8, 4), *[(None, 2, 2)] * 20)
+    study.set_user_attr("optnas:request", {"audit": 0.1, "pruner": "dominance"})
+    assert str(audit_study(study)).endswith("search with --pruner none, which stops no trial.")
