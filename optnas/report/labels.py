@@ -28,8 +28,8 @@ _FAR_ANGLES = tuple(range(0, 360, 30))
 def name_points(axes: Axes, named: Sequence[tuple[str, tuple[float, float]]]) -> None:
     """Write a name beside each of some points of finished axes, within their frame.
 
-    A place is taken where the name covers no mark, no line and no other name. If there is none beside the point the name goes
-    farther off, with a line to its mark; if there is none at all, where it covers least.
+    A place is taken where the name covers no mark, no line and no other name. If there is none beside the point the
+    name goes farther off, with a line to its mark; if there is none at all, where it covers least.
 
     Args:
         axes: With all else drawn; their figure is laid out here.

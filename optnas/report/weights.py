@@ -91,10 +91,12 @@ def _draw_intervals(weights: WeightMap, fitness: Fitness, axes: Axes) -> None:
         axes.barh(row, high - low, left=low, height=0.7, color=colour)
         end = weights.weights(region.corners[1], first)[1]
         if np.isfinite(end):
-            at_left = high > 0.75
+            # Beside the bar where there is room, else in its end.
+            at_left, within = high > 0.75, high > 0.75 and low < 0.15
             axes.annotate(
-                f"{end:.3g}", (low if at_left else high, row), (-5 if at_left else 5, 0), textcoords="offset points",
-                ha="right" if at_left else "left", va="center", fontsize=8.5, color=INK,
+                f"{end:.3g}", (low if at_left and not within else high, row), (-5 if at_left else 5, 0),
+                textcoords="offset points", ha="right" if at_left else "left", va="center", fontsize=8.5,
+                color="white" if within else INK,
             )  # fmt: skip
     _name_rows(weights.regions, axes)
     axes.axvline(weights.given[1], color=INK, linewidth=1, linestyle="--")

@@ -41,6 +41,8 @@ def test_two_terms_are_bars_from_end_to_end():
     assert "share of 1/macs, the rest is accuracy (%)" in axes.get_xlabel()
     title = " ".join(axes.get_title(loc="left").split())
     assert title.startswith(f"These weights pick trial {weights.winner.trial}, as ")
+    note = "weights accuracy 1, 1/macs 0.05; shares count each term in units of its spread among the trained networks"
+    assert note in {" ".join(text.split()) for text in texts(axes)}
     assert axes.get_yticklabels()[0].get_text().splitlines() == ["trial 0", "10.00%, 9.00 M"]
 
 
