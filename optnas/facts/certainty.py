@@ -83,6 +83,10 @@ class Certainty:
         """What is known of one trial; None if it is not worth mentioning."""
         return next((network for network in self.networks if network.trial == trial), None)
 
+    def _is_apart(self, one: Membership) -> bool:
+        shown = {format_value(self.learned, value) for value in (one.measured, one.expected)}
+        return len(shown) == 2 and abs(one.expected - one.measured) > _APART * self.noise_std
+
     def __str__(self) -> str:
         """A few plain sentences for a person."""
         members = [network for network in self.networks if network.on_front]
@@ -99,12 +103,9 @@ class Certainty:
             f"{'errors' if self.learned == ERROR else 'results'} of similar networks together; sure is the "
             "probability of a place there."
         )
-        apart = sorted(members, key=lambda one: -abs(one.expected - one.measured))[:_NAMED]
-        told = {
-            one.trial: (one.measured, one.expected)
-            for one in members
-            if one in apart and abs(one.expected - one.measured) > _APART * self.noise_std
-        }
+        apart = [one for one in members if self._is_apart(one)]
+        most = sorted(apart, key=lambda one: -abs(one.expected - one.measured))[:_NAMED]
+        told = {one.trial: (one.measured, one.expected) for one in apart if one in most}
         if told:
             text += f" {expected_sentence(self.learned, told)}"
         ties = [f"{one.trial} with {', '.join(map(str, one.ties_with))}" for one in members if one.ties_with]

@@ -11,7 +11,7 @@ from optuna.trial import create_trial
 
 from optnas.cost import parse_constraints
 from optnas.errors import UsageError
-from optnas.facts.certainty import _memberships, certainty
+from optnas.facts.certainty import _memberships, certainty, expected_errors, expected_sentence
 from optnas.front import front
 
 BITS = {f"c{index}": CategoricalDistribution([0, 1]) for index in range(8)}
@@ -47,10 +47,12 @@ def test_draws_are_counted_by_hand() -> None:
     """Three networks of rising cost, four draws: the dearest is beaten in the first and the last of them."""
     errors = np.array([[0.3, 0.5, 0.5, 0.3], [0.4, 0.4, 0.4, 0.4], [0.35, 0.3, 0.1, 0.9]])
     costs = np.array([1.0, 2.0, 3.0])[:, None, None]
-    found = _memberships(np.array([7, 8, 9]), np.array([True, False, True]), errors, costs)
+    told = np.array([[0.3, 0.4], [0.4, 0.4], [0.2, 0.45]])
+    found = _memberships(np.array([7, 8, 9]), np.array([True, False, True]), told, errors, costs)
+    assert [(one.measured, one.expected) for one in found] == [(0.3, 0.4), (0.4, 0.4), (0.2, 0.45)]
     assert [one.probability for one in found] == [1.0, 0.5, 0.5]
     assert [one.ties_with for one in found] == [(), (), (7,)]
-    alone = _memberships(np.array([4]), np.array([True]), errors[:1], costs[:1])
+    alone = _memberships(np.array([4]), np.array([True]), told[:1], errors[:1], costs[:1])
     assert [(one.trial, one.probability) for one in alone] == [(4, 1.0)]
 
 
@@ -58,7 +60,7 @@ def test_noisy_costs_are_drawn_too() -> None:
     """Equal errors: the one that is cheaper in a draw is on the front in it."""
     errors = np.full((2, 4), 0.5)
     costs = np.array([[[1.0, 1.0, 3.0, 1.0]], [[2.0, 2.0, 2.0, 2.0]]])
-    found = _memberships(np.array([0, 1]), np.array([True, True]), errors, costs)
+    found = _memberships(np.array([0, 1]), np.array([True, True]), np.zeros((2, 2)), errors, costs)
     assert [one.probability for one in found] == [0.75, 0.25]
 
 
@@ -113,8 +115,48 @@ def test_probabilities_are_kept(spread, names) -> None:
 
 def test_draws_are_seeded() -> None:
     study, _ = study_of(40, 0.01)
-    assert certainty(study) == certainty(study)
-    assert certainty(study, seed=1) != certainty(study)
+    assert certainty(study, draws=500) == certainty(study, draws=500)
+    assert certainty(study, draws=500, seed=1) != certainty(study, draws=500)
+
+
+def test_probabilities_are_steady_to_the_point() -> None:
+    """Neither another seed nor a budget that leaves out nothing changes one by more than a point."""
+    study, _ = study_of(40, 0.04)
+    found = [
+        {one.trial: one.probability for one in certainty(study, budget, seed=seed).networks if one.on_front}
+        for budget, seed in (((), 0), ((), 1), (parse_constraints(["macs<=1G"]), 2))
+    ]
+    assert any(0.1 < probability < 0.9 for probability in found[0].values())
+    assert all(abs(other[trial] - one) <= 0.01 for other in found[1:] for trial, one in found[0].items())
+
+
+def test_a_lucky_error_is_expected_to_rise_and_the_words_say_so() -> None:
+    """Equal networks err 20 % by 2 points of chance; the least of them is lucky."""
+    study = new_study(("error", "macs"))
+    generator = np.random.default_rng(0)
+    for index in range(30):
+        params = {name: int(bit) for name, bit in zip(BITS, generator.integers(0, 2, 8), strict=True)}
+        error = 0.1 if index == 7 else 0.2 + generator.normal(0, 0.02)
+        study.add_trial(create_trial(values=[error, 100.0], params=params, distributions=BITS))
+    found = certainty(study, std=0.04)
+    (lucky,) = (one for one in found.networks if one.on_front)
+    assert (lucky.trial, lucky.measured) == (7, 0.1)
+    assert 0.13 < lucky.expected < 0.2
+    assert "by pulling the errors of similar networks together; sure is the probability" in str(found)
+    assert f"Expected of trial 7 is {lucky.expected:.2%} instead of the measured 10.00%." in str(found)
+    assert "Expected of" not in str(certainty(study_of(60, 0.0)[0], std=1e-6))
+
+
+def test_what_is_expected_has_the_direction_of_the_study() -> None:
+    study = new_study(("score", "macs"), ["maximize", "minimize"])
+    for index in range(10):
+        study.add_trial(create_trial(values=[float(index), 10.0 * (index + 1)]))
+    found = certainty(study)
+    assert all(one.measured == one.trial for one in found.networks)
+    assert expected_errors(study, [7]) == {7: (7.0, pytest.approx(found.of(7).expected))}
+    assert expected_sentence("score", {3: (3.0, 2.5), 4: (4.0, 4.25)}) == (
+        "Expected of trial 3 is 2.5 instead of the measured 3, of 4 4.25 instead of 4."
+    )
 
 
 def test_infeasible_networks_are_no_rivals_and_a_budget_is_one_of_its_own() -> None:
@@ -177,7 +219,7 @@ def test_other_studies_give_an_answer_or_a_sentence() -> None:
     assert all(sentence.startswith("certainty: expected ") for sentence in sentences)
     with pytest.raises(UsageError, match="expected draws from 1 and a finite std above 0, got 0 and None"):
         certainty(large(20), draws=0)
-    with pytest.raises(UsageError, match="got 2000 and -1"):
+    with pytest.raises(UsageError, match="got None and -1"):
         certainty(large(20), std=-1.0)
 
 

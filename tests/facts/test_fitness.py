@@ -10,6 +10,7 @@ from optuna.trial import create_trial
 from optnas.cost import parse_constraints
 from optnas.errors import UsageError
 from optnas.facts.fitness import chances, in_words, parse_fitness, rank
+from optnas.facts.weights import weight_map
 
 
 def study_of(rows, names=("error", "latency_ms"), directions=None, **kept):
@@ -173,3 +174,16 @@ def test_latencies_within_their_noise_share_the_chance() -> None:
     found = chances(study, parse_fitness("1/latency_ms=1"))
     assert set(found) == {0, 1}
     assert found[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_of_equally_fit_networks_one_that_no_other_beats_comes_first() -> None:
+    """Equal errors: the second is faster, so it beats the first."""
+    study = study_of([(0.1, 4.0), (0.1, 2.0), (0.3, 1.0)])
+    for text in ("accuracy=1", "accuracy=1,1/latency_ms=0", "accuracy=1,1/latency_ms=0,1/size_bytes=0"):
+        study_with = study_of([(0.1, 4.0), (0.1, 2.0), (0.3, 1.0)], size_bytes=[1, 1, 1]) if "size" in text else study
+        fitness = parse_fitness(text)
+        assert trials(rank(study_with, fitness)) == [1, 0, 2], text
+        found = weight_map(study_with, fitness)
+        assert found.winner is not None
+        assert found.winner.trial == 1
+        assert 0 not in {region.network.trial for region in found.regions}
