@@ -146,3 +146,85 @@ def test_every_awkward_study_gets_answers_or_a_sentence(capsys):
         for terms in ("accuracy=1,1/macs=0.1", "value0=1", "accuracy=1,1/macs=0.1,1/params=0.1"):
             assert main(["front", "--fitness", terms, "--plot", "x.svg", *where]) in (0, 2), name
         capsys.readouterr()
+
+
+def test_the_answer_comes_first_with_its_choices(study, capsys):
+    best = max(study.trials, key=lambda trial: (-trial.values[0], -trial.values[1]))
+    lines = printed(capsys, "--fitness", "accuracy=1").splitlines()
+    assert " ".join(lines[:2]).startswith(f"The fittest by accuracy=1 is trial {best.number}: error ")
+    answer = next(place for place, line in enumerate(lines) if line.startswith(f"trial {best.number}: "))
+    assert lines[answer].split(": ")[1] == " ".join(f"{name}={value}" for name, value in best.params.items())
+    assert answer < next(place for place, line in enumerate(lines) if line.startswith("front of digits"))
+    text = printed(capsys, "--knee")
+    assert text.startswith("The knee is trial ")
+    number = text.split()[4].rstrip(":")
+    assert text.index(f"trial {number}: stem.width=") < text.index("front of digits")
+
+
+def test_the_choices_of_a_winner_beside_the_front_are_told(study, capsys):
+    """By size alone the winner has no place on the front of error and MACs."""
+    handmade.add(study, (0.9, 6e6), costs={"macs": 6e6, "size_bytes": 1})
+    assert "\ntrial 30: stem.width=" in printed(capsys, "--fitness", "1/size_bytes=1")
+
+
+def test_choices_that_all_members_have_are_told_once(capsys):
+    made = handmade.new_study(name="digits", storage="sqlite:///optnas.db")
+    for index, (op, error) in enumerate((("mb3_k3", 0.3), ("skip", 0.2))):
+        handmade.add(made, (error, 10.0 + index), choices={"stem.width": 8, "block1.op": op})
+    lines = printed(capsys).splitlines()
+    assert lines[-3:] == ["all 2: stem.width=8", "trial 1: block1.op=skip", "trial 0: block1.op=mb3_k3"]
+    alone = printed(capsys, "--budget", "macs<=10").splitlines()
+    assert alone[0] == "front of digits within macs<=10: 1 network"
+    assert alone[-1] == "trial 0: stem.width=8 block1.op=mb3_k3"
+
+
+def test_a_budget_on_the_error_works_on_what_was_measured(study, capsys):
+    bound = sorted(trial.values[0] for trial in study.best_trials)[2]
+    text = printed(capsys, "--budget", f"error<={100 * bound + 0.001:.3f}%,macs<=100M")
+    assert " ".join(text.splitlines()[:2]).startswith(f"front of digits within error<={100 * bound + 0.001:.3f}%, macs")
+    members = json.loads(printed(capsys, "--json", "--budget", f"accuracy>={1 - bound - 1e-6}"))
+    assert len(members) == 3
+    assert "no trained network within error<=0.1%" in printed(capsys, "--budget", "error<=0.1%")
+    for words in (["search", "--constraint", "error<=1%"], ["profile", "--constraint", "error<=1%"]):
+        assert main(words) == 2
+        assert "known only after training" in capsys.readouterr().err
+
+
+def test_what_sure_and_truth_mean_is_said_in_words(study, capsys):
+    text = " ".join(printed(capsys, "--fitness", "accuracy=1").split())
+    assert "In truth means on average over many trainings and images" in text
+    assert "sure is the probability of a place there" in text
+    assert "by pulling the errors of similar networks together. Expected of trial " in text
+    rows = json.loads(printed(capsys, "--json"))
+    assert all(0 < row["expected"] < 1 for row in rows)
+    answers = json.loads(printed(capsys, "--json", "--fitness", "accuracy=1"))
+    assert all(0 < row["expected"] < 1 for row in answers["fitness"]["ranking"])
+
+
+def test_shares_say_their_unit(study, capsys):
+    for terms in ("accuracy=1,1/macs=0.02", "accuracy=1,1/macs=0.02,1/size_bytes=0.01"):
+        text = " ".join(printed(capsys, "--fitness", terms).split())
+        assert "Shares count each term in units of its spread among the trained networks." in text
+
+
+def test_an_audited_trial_says_so(capsys):
+    made = handmade.new_study(name="digits", storage="sqlite:///optnas.db")
+    kept = {"curve": [0.9, 0.2], "bounds": [0.75, None], "pruned_epoch": 1, "fingerprint": "a"}
+    handmade.add(made, (0.2, 10.0), reason="the lowest error until epoch 1 is 0.9, above the bound 0.75", **kept)
+    handmade.add(made, (0.1, 20.0), curve=[0.5, 0.1], fingerprint="b")
+    handmade.add(made, state=optuna.trial.TrialState.PRUNED, **{**kept, "curve": [0.9]})
+    text = " ".join(printed(capsys, "--all").split())
+    assert text.startswith("trials of digits trial epochs error macs why 0 front 2 20.00% 10 audited: would have been")
+    assert "audited: would have been stopped after epoch 1: the lowest error" in text
+    assert "is 90.00%, above the bound 75.00%" in text
+    assert text.count("audited") == 1
+    rows = json.loads(printed(capsys, "--all", "--json"))
+    assert [(row["audited"], row["pruned_epoch"]) for row in rows] == [(True, 1), (False, None), (False, 1)]
+
+
+def test_what_another_tool_pruned_was_not_refused(capsys):
+    made = optuna.create_study(storage="sqlite:///optnas.db", study_name="foreign", directions=["minimize"] * 2)
+    made.tell(made.ask(), state=optuna.trial.TrialState.PRUNED)
+    assert [row["state"] for row in json.loads(printed(capsys, "--all", "--json"))] == ["pruned"]
+    assert main(["prune-audit"]) == 0
+    assert "1 of 1 trial was pruned, and reported no epochs" in capsys.readouterr().out

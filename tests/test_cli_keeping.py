@@ -4,12 +4,17 @@ import shutil
 import sqlite3
 import zipfile
 from contextlib import closing, nullcontext
+from dataclasses import fields
+from datetime import datetime
 
 import handmade
 import optuna
 import pytest
+from rich.console import Console
 
 from optnas.cli import main
+from optnas.cli.studies import _table
+from optnas.keeping.overview import StudyRow
 from optnas.study import open_storage
 
 WILD = "\x1b[31mred\x1b]0;title\x07 [bold]b[/bold]\nline"
@@ -56,7 +61,7 @@ def test_studies_archive_and_restore(study, capsys):
     out = capsys.readouterr().out
     assert "optnas.db" in out
     row = out.splitlines()[-1].split()
-    assert row[:6] == ["s", "digits", "error,", "macs", "1", "25.00%"]
+    assert row[:7] == ["s", "digits", "error,", "macs", "1", "1", "25.00%"]
     assert main(["archive", "--study", "s", "--out", "s.zip"]) == 0
     assert "archive: s.zip" in capsys.readouterr().out
     assert main(["restore", "s.zip", "--as", "again"]) == 0
@@ -292,3 +297,34 @@ def test_who_reads_leaves_a_file_from_elsewhere_as_it_is(command, tmp_path, caps
 )
 def test_a_name_that_is_too_long_is_told_in_a_sentence(command, message, study, refused):
     assert message in refused(*command)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_narrow_terminal_breaks_no_word(width):
+    row = StudyRow(
+        **{
+            **{one.name: 0 for one in fields(StudyRow)}, "name": "three", "data": "fashion-mnist", "searched": False,
+            "objectives": ("error", "macs", "size_bytes", "latency_ms"), "trained": 18, "pruned": 2, "failed": 3,
+            "least_error": 0.0084, "hypervolume": 0.962, "weights": 12, "weights_bytes": 3_400_000,
+            "last_activity": datetime(2026, 11, 1), "front": 6,
+        }
+    )  # fmt: skip
+    table, without = _table([row], datetime(2026, 11, 2), width)
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(table)
+    text = captured.get()
+    assert max(map(len, text.splitlines())) <= width
+    words = text.replace(",", " ").split()
+    assert {"study", "objectives", "trained", "front", "error", "activity", "size_bytes", "latency_ms"} <= set(words)
+    assert ("hypervolume" in words) != ("hypervolume" in without)
+    assert {"three", "0.84%", "18", "6"} <= set(words)
+    assert bool(without) == (width < 120)
+
+
+def test_what_has_no_room_is_in_a_file_all_the_same(study, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main(["studies"]) == 0
+    out = capsys.readouterr().out
+    assert "digits" in out
+    assert "no room" not in out

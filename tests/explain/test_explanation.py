@@ -73,7 +73,8 @@ def test_few_networks_and_one_three_and_four_objectives(count, names):
     assert (explanation.foretold is None) == (count < 10)
     assert f"{count} network" in explanation.sentences[0]
     if count < 10:
-        assert f"{count} feasible networks were trained to the end, and 10 are needed" in explanation.importances.why
+        had = "1 feasible network was" if count == 1 else f"{count} feasible networks were"
+        assert f"{had} trained to the end, and 10 are needed" in explanation.importances.why
 
 
 def test_a_study_that_optnas_did_not_make():
@@ -165,3 +166,10 @@ def test_a_choice_that_is_always_the_same():
     networks = [({"op": "a"}, choices)] * 12
     study = additive.make_study(networks, [(0.1 * index, 1.0 + index) for index in range(12)])
     assert "they had no choice" in explain(study).notes[0]
+
+
+def test_a_budget_that_no_network_met_to_the_end_of_its_training():
+    study = additive.trained_study(30)
+    least = min(trial.values[1] for trial in study.trials)
+    explanation = explain(study, additive.Additive(), parse_constraints([f"macs<={least - 1:.0f}"]))
+    assert f"No network within macs<={least - 1:.0f} was trained to the end." in explanation.sentences
