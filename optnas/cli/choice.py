@@ -167,5 +167,5 @@ def _noise_sentence(study: Study, wins: dict[int, float] | None) -> str:
     errors = "errors" if learned == ERROR else "results"
     return (
         f"{text}: in truth means on average over many trainings, as far as can be told by pulling the {errors} of "
-        f"similar networks together. {expected}"
+        f"similar networks together; one that few resemble may be far better or worse. {expected}"
     )

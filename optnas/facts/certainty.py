@@ -192,13 +192,12 @@ def expected_errors(study: Study, trials: Collection[int]) -> dict[int, tuple[fl
 
 
 def expected_sentence(learned: str, told: Mapping[int, tuple[float, float]]) -> str:
-    """Of trials what is expected beside what was measured: "Expected of trial 5 is 1.32% instead of 1.39%."."""
+    """Of trials what is expected beside what was measured, as in "trial 5: 1.32% (1.39%)", in a sentence."""
     parts = [
-        f"{'of' if place else 'of trial'} {trial} {'' if place else 'is '}{format_value(learned, expected)} instead of "
-        f"{'' if place else 'the measured '}{format_value(learned, measured)}"
-        for place, (trial, (measured, expected)) in enumerate(told.items())
+        f"trial {trial}: {format_value(learned, expected)} ({format_value(learned, measured)})"
+        for trial, (measured, expected) in told.items()
     ]
-    return f"Expected {', '.join(parts)}."
+    return f"Expected {learned}, and in brackets the measured one: {', '.join(parts)}."
 
 
 def _possible(trained: Trained, counted: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -143,8 +143,8 @@ def test_a_lucky_error_is_expected_to_rise_and_the_words_say_so() -> None:
     assert (lucky.trial, lucky.measured) == (7, 0.1)
     assert 0.13 < lucky.expected < 0.2
     assert "by pulling the errors of similar networks together; sure is the probability" in str(found)
-    assert f"Expected of trial 7 is {lucky.expected:.2%} instead of the measured 10.00%." in str(found)
-    assert "Expected of" not in str(certainty(study_of(60, 0.0)[0], std=1e-6))
+    assert f"Expected error, and in brackets the measured one: trial 7: {lucky.expected:.2%} (10.00%)." in str(found)
+    assert "Expected error" not in str(certainty(study_of(60, 0.0)[0], std=1e-6))
 
 
 def test_what_is_expected_has_the_direction_of_the_study() -> None:
@@ -155,7 +155,7 @@ def test_what_is_expected_has_the_direction_of_the_study() -> None:
     assert all(one.measured == one.trial for one in found.networks)
     assert expected_errors(study, [7]) == {7: (7.0, pytest.approx(found.of(7).expected))}
     assert expected_sentence("score", {3: (3.0, 2.5), 4: (4.0, 4.25)}) == (
-        "Expected of trial 3 is 2.5 instead of the measured 3, of 4 4.25 instead of 4."
+        "Expected score, and in brackets the measured one: trial 3: 2.5 (3), trial 4: 4.25 (4)."
     )
 
 
