@@ -71,7 +71,7 @@ def test_the_main_job_from_search_to_front(capsys, tmp_path):
     members = json.loads(capsys.readouterr().out)
     assert members
     for member in members:
-        fields = {"trial", "values", "costs", "choices", "feasible", "curve", "sure", "ties_with"}
+        fields = {"trial", "values", "costs", "choices", "feasible", "curve", "sure", "expected", "ties_with"}
         assert set(member) == fields
         assert set(member["costs"]) == {"params", "macs", "size_bytes", "peak_memory_bytes"}
         assert member["values"]["macs"] == member["costs"]["macs"]

@@ -152,7 +152,7 @@ def test_a_network_that_the_pruner_stops_is_pruned_with_its_curve_reason_and_bou
     assert stopped.user_attrs["optnas:curve"] == [0.9]
     assert stopped.user_attrs["optnas:pruned_epoch"] == 1
     assert stopped.user_attrs["optnas:pruned_bound"] == 0.5
-    assert "above the bound 0.5" in stopped.user_attrs["optnas:reason"]
+    assert "above the bound 50.00%" in stopped.user_attrs["optnas:reason"]
     assert stopped.intermediate_values == {}
     assert trained.state == TrialState.COMPLETE
     assert len(trained.user_attrs["optnas:curve"]) == 2
