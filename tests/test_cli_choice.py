@@ -210,15 +210,15 @@ def test_shares_say_their_unit(study, capsys):
 
 def test_an_audited_trial_says_so(capsys):
     made = handmade.new_study(name="digits", storage="sqlite:///optnas.db")
-    kept = {"curve": [0.9, 0.2], "bounds": [0.75, None], "pruned_epoch": 1, "fingerprint": "a"}
+    kept = {"curve": [0.9, 0.2], "bounds": [0.75, None], "pruned_epoch": 1, "pruned_bound": 0.75, "fingerprint": "a"}
     handmade.add(made, (0.2, 10.0), reason="the lowest error until epoch 1 is 0.9, above the bound 0.75", **kept)
     handmade.add(made, (0.1, 20.0), curve=[0.5, 0.1], fingerprint="b")
     handmade.add(made, state=optuna.trial.TrialState.PRUNED, **{**kept, "curve": [0.9]})
     text = " ".join(printed(capsys, "--all").split())
-    assert text.startswith("trials of digits trial epochs error macs why 0 front 2 20.00% 10 audited: would have been")
-    assert "audited: would have been stopped after epoch 1: the lowest error" in text
+    assert text.startswith("trials of digits trial epochs error macs why 0 front 2 20.00% 10 audit: its pruner would")
+    assert "audit: its pruner would have stopped it after epoch 1: the lowest error" in text
     assert "is 90.00%, above the bound 75.00%" in text
-    assert text.count("audited") == 1
+    assert text.count("audit:") == 1
     rows = json.loads(printed(capsys, "--all", "--json"))
     assert [(row["audited"], row["pruned_epoch"]) for row in rows] == [(True, 1), (False, None), (False, 1)]
 

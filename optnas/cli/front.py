@@ -28,7 +28,6 @@ from optnas.cost import COSTS, Constraint
 from optnas.facts.certainty import Certainty
 from optnas.facts.fitness import Fitness, parse_fitness, rank
 from optnas.facts.knee import knee
-from optnas.facts.stops import is_spared, stop_words
 from optnas.facts.summary import format_value
 from optnas.facts.trials import trial_facts
 from optnas.facts.weights import weight_map
@@ -220,7 +219,7 @@ def _trial(trial: FrozenTrial, study: Study) -> dict[str, Any]:
         "costs": trial.user_attrs.get(ATTRIBUTE + "costs", {}),
         "choices": trial.params,
         "curve": list(facts.curve),
-        "why": stop_words(facts),
-        "audited": is_spared(facts),
+        "why": facts.why,
+        "audited": facts.audited,
         "pruned_epoch": facts.stop_epoch,
     }

@@ -8,6 +8,7 @@ from math import isfinite
 from optuna.trial import FrozenTrial, TrialState
 
 from optnas.objective import ATTRIBUTE, ERROR
+from optnas.prune.base import beyond
 
 __all__ = ["audit_phrase", "reason_of"]
 
@@ -28,7 +29,7 @@ def reason_of(trial: FrozenTrial, names: Sequence[str] = (ERROR,)) -> str:
     reason = kept.get("reason") or ""
     seen = [error for error in (curve or ())[:epoch] if isfinite(error)]
     if epoch is not None and bound is not None and seen:
-        reason = _above(epoch, min(seen), bound, in_percent=ERROR in names)
+        reason = beyond(epoch, min(seen), bound, in_percent=ERROR in names)
     if epoch is not None and trial.state == TrialState.COMPLETE:
         return audit_phrase(epoch, reason)
     return reason
@@ -42,10 +43,3 @@ def audit_phrase(epoch: int, reason: str = "") -> str:
         reason: Why.
     """
     return f"audit: its pruner would have stopped it after epoch {epoch}{': ' * bool(reason)}{reason}"
-
-
-def _above(epoch: int, lowest: float, bound: float, *, in_percent: bool) -> str:
-    """A trial keeps its errors and its bound to six decimals, so that what was above it may look equal."""
-    error, most = (f"{value:.2%}" if in_percent else f"{value:.6g}" for value in (lowest, bound))
-    above = "above the bound" if error != most else "just above the bound of"
-    return f"the lowest error until epoch {epoch} is {error}, {above} {most}"

@@ -136,10 +136,14 @@ class Stopper:
         return self.thresholds[epoch - 1] if epoch <= len(self.thresholds) else math.inf
 
 
-def beyond(epoch: int, best: float, bound: float) -> str:
-    """Why a trial stops, or would: its lowest error until an epoch, and that epoch's bound; shares in per cent."""
-    shares = 0 <= best <= 1 and 0 <= bound <= 1
-    shown, limit = (f"{value:.2%}" if shares else f"{value:.6g}" for value in (best, bound))
+def beyond(epoch: int, best: float, bound: float, in_percent: bool | None = None) -> str:
+    """Why a trial stops, or would: its lowest error until an epoch, and that epoch's bound.
+
+    In per cent if so said; where nothing is said, if both are shares.
+    """
+    if in_percent is None:
+        in_percent = 0 <= best <= 1 and 0 <= bound <= 1
+    shown, limit = (f"{value:.2%}" if in_percent else f"{value:.6g}" for value in (best, bound))
     above = f"above the bound {limit}" if shown != limit else "just above the bound"
     return f"the lowest error until epoch {epoch} is {shown}, {above}"
 

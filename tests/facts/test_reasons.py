@@ -44,7 +44,7 @@ def test_an_audited_trial_is_not_told_as_a_pruned_one():
 def test_what_looks_equal_is_told_as_nearly_so():
     """Six decimals are kept of what training said."""
     told = reason(TrialState.PRUNED, curve=[0.899721], pruned_epoch=1, pruned_bound=0.899721)
-    assert told == "the lowest error until epoch 1 is 89.97%, just above the bound of 89.97%"
+    assert told == "the lowest error until epoch 1 is 89.97%, just above the bound"
 
 
 @pytest.mark.parametrize("text", ["over budget: macs is 950", ""])
