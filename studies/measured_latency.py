@@ -4,7 +4,7 @@
     python studies/measured_latency.py --table nasbench201_cifar10.csv.gz --latency raspi4_ms --searches 3 --trained 50
 
 A table of `optnas bench samplers` is replayed for error and latency. The first search knows each latency beforehand, as
-from `optnas latency-table`; the others are told it with the error, give or take 3 %, as by timing. Those that timed 24
+from `optnas latency-table`; the others are told it with the error, give or take 3 %, as by timing. Those that timed 56
 networks before the first training are what `optnas search` does; MACs and parameters are known to all of them. NSGA-II
 and TPE learn from what they trained alone. Told is the share of the table's hypervolume that trained networks cover.
 """
@@ -70,7 +70,7 @@ def replay(make, timed: int, seed: int) -> list[float]:
 
 KINDS = {
     "known beforehand": (lambda seed: cost_aware(seed, "macs", "params", arguments.latency), 0),
-    "24 timed beforehand": (lambda seed: cost_aware(seed, "macs", "params"), 24),
+    "56 timed beforehand": (lambda seed: cost_aware(seed, "macs", "params"), 56),
     "measured when trained": (lambda seed: cost_aware(seed, "macs", "params"), 0),
     "TPE": (lambda seed: make_sampler("tpe", seed), 0),
     "NSGA-II": (lambda seed: make_sampler("nsga2", seed), 0),

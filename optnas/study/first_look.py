@@ -19,7 +19,7 @@ _PROBES = 60
 _TIMED_PROBES = 8
 _LATENCY = "latency_ms"
 #: What a sampler learns from: further networks, as long as they take no longer than that, and so many at most.
-_SURVEY_SECONDS, _SURVEYED = 10.0, 16
+_SURVEY_SECONDS, _SURVEYED = 15.0, 48
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def test_the_runtime_is_that_of_the_study():
         optnas.search(study="digits", trials=3, space=space, storage="sqlite:///a.db", runtime="eager")
 
 
-@pytest.mark.parametrize(("sampler", "most"), [("cost-aware", 24), ("random", 8)])
+@pytest.mark.parametrize(("sampler", "most"), [("cost-aware", 56), ("random", 8)])
 def test_networks_that_are_timed_before_the_first_trial_are_kept(sampler, most):
     given = {**QUICK, **LATENCY, "sampler": sampler, "space": space, "constraints": ("latency_ms<=100",)}
 
