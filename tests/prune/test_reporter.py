@@ -42,7 +42,7 @@ def test_a_study_of_two_objectives_is_pruned_with_the_reason():
     assert len(bad.user_attrs[CURVE]) == epoch < 4
     assert bad.user_attrs[CURVE][-1] > bad.user_attrs["optnas:pruned_bound"]
     assert f"epoch {epoch}" in bad.user_attrs["optnas:reason"]
-    assert f"bound {bad.user_attrs['optnas:pruned_bound']:.6g}" in bad.user_attrs["optnas:reason"]
+    assert f"bound {bad.user_attrs['optnas:pruned_bound']:.2%}" in bad.user_attrs["optnas:reason"]
     assert bad.user_attrs[COSTS] == {"macs": 6.0}
     assert good.user_attrs[CURVE] == pytest.approx(falling(0.05), abs=1e-6)
     assert all(not trial.intermediate_values for trial in study.trials)
