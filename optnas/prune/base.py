@@ -102,7 +102,7 @@ class NoPruner(Pruner):
 
 
 def kept_error(error: float) -> float:
-    """An error as the curve of a trial keeps it: to six decimals, a millionth of an image."""
+    """An error as the curve of a trial keeps it: to six decimals."""
     return round(float(error), 6)
 
 
