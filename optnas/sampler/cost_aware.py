@@ -109,8 +109,8 @@ class CostAwareSampler(PlannedSampler):
             self._planner_of(study)
 
     def spread(self, study: Study, count: int) -> list[Choices]:
-        """Up to so many networks that may be proposed, from the least to the greatest of what they cost: what to look
-        at first where something has to be measured.
+        """Up to so many networks that may be proposed, from all of the costs' range, in random order: what to look at
+        where something has to be measured. None if no network is within the limits.
 
         Args:
             study: As for `prepare`.

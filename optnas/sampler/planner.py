@@ -115,10 +115,11 @@ class Planner:
         return self._catalogue.networks[judge.choose(best)]
 
     def spread(self, count: int) -> list[Choices]:
-        """Up to so many networks within the known limits, from the least to the greatest of what they cost."""
+        """Up to so many networks within the known limits, from all of the costs' range, in random order."""
         rows = self._catalogue.first[self._catalogue.allowed(self._catalogue.first)]
         generator = np.random.default_rng([self._seed, _SPREAD])
-        return [self._catalogue.networks[generator.choice(part)] for part in self._parts(rows, count)]
+        drawn = [generator.choice(part) for part in self._parts(rows, count) if len(part)]
+        return [self._catalogue.networks[row] for row in generator.permutation(drawn)]
 
     @property
     def _spreads(self) -> int:

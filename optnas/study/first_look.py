@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from optnas.cost import EXACT, Constraint, Profile, format_cost, profile
 from optnas.objective import ERROR, Objective
 from optnas.space import Choices, ReplayTrial
@@ -66,13 +64,15 @@ def survey(
 
     Args:
         objective: With costs that have to be measured.
-        networks: Gives so many, spread over what may be proposed.
+        networks: Gives up to so many, spread over what may be proposed, and any beginning of them as well.
         say: Told what is done.
     """
     began, found = time.monotonic(), []
     for choices in networks(_SURVEYED):
-        module = objective.build(ReplayTrial(choices))
-        assert isinstance(module, nn.Module)
+        try:
+            module = objective.build(ReplayTrial(choices))
+        except Exception:
+            continue  # the trial that proposes it will say why
         costs, _, _ = objective.price(module)
         if set(costs) >= set(objective.measured):
             found.append(_plain(choices, costs, objective))

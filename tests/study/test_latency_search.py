@@ -72,6 +72,11 @@ def test_networks_that_are_timed_before_the_first_trial_are_kept(sampler, most):
     assert surveyed(2) == timed
 
 
+def test_a_budget_that_no_network_meets_is_told_in_a_sentence_where_latency_is_measured_too():
+    given = {**QUICK, **LATENCY, "sampler": "cost-aware", "space": space, "constraints": ("params<=10",)}
+    assert "expected networks within the limits, got none" in optnas.search(trials=1, **given).stopped
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
