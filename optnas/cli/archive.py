@@ -14,8 +14,7 @@ from optnas.errors import UsageError
 from optnas.keeping.archive import archive_study
 from optnas.keeping.beside import searched_now
 from optnas.keeping.restore import restore_study
-from optnas.printable import printable, shell_word
-from optnas.report.style import counted
+from optnas.printable import counted, printable, shell_word
 from optnas.study import find_study, open_storage, shown_storage
 
 __all__ = ["add"]

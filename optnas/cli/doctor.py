@@ -19,8 +19,7 @@ from optnas.keeping.findings import SEVERITIES, Finding
 from optnas.keeping.mend import mend
 from optnas.keeping.merge import as_address
 from optnas.keeping.rescue import Rescued, rescue
-from optnas.printable import printable, shell_word
-from optnas.report.style import counted
+from optnas.printable import counted, printable, shell_word
 from optnas.study import sqlite_path
 from optnas.study.addresses import sqlite_address
 

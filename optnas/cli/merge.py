@@ -11,8 +11,7 @@ from rich.console import Console
 
 from optnas.cli.command import add_command
 from optnas.keeping.merge import Merged, merge
-from optnas.printable import printable, shell_word
-from optnas.report.style import counted
+from optnas.printable import counted, printable, shell_word
 from optnas.study.addresses import sqlite_address
 
 __all__ = ["add"]

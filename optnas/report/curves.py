@@ -18,12 +18,12 @@ from optnas.facts.reasons import audit_phrase
 from optnas.facts.trials import TrialFacts, read_trials
 from optnas.front import front
 from optnas.objective import ERROR
+from optnas.printable import counted
 from optnas.report.picture import picture_bytes
 from optnas.report.style import (
     COLOURS,
     MARKERS,
     MUTED,
-    counted,
     dress,
     headline,
     name_lines,

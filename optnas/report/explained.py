@@ -13,8 +13,9 @@ from optnas.cost import COSTS
 from optnas.explain import Explanation, Price
 from optnas.explain.words import listed, rise
 from optnas.objective import ERROR
+from optnas.printable import counted
 from optnas.report.picture import write_picture
-from optnas.report.style import COLOURS, INK, MUTED, counted, dress, headline, nothing, plain
+from optnas.report.style import COLOURS, INK, MUTED, dress, headline, nothing, plain
 from optnas.report.units import axis_label
 
 __all__ = ["draw_importance", "draw_price_list", "save_explained"]

@@ -11,7 +11,7 @@ from optnas.cost import COSTS
 from optnas.facts.trials import TrialFacts
 from optnas.front import objective_names
 from optnas.objective import ERROR
-from optnas.report.style import counted
+from optnas.printable import counted
 from optnas.report.units import amount, sign
 
 __all__ = ["front_finding", "front_sides"]

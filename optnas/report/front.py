@@ -14,9 +14,10 @@ from optuna import Study
 from optnas.facts.course import fronts_after
 from optnas.facts.trials import TrialFacts, read_trials
 from optnas.front import objective_names
+from optnas.printable import counted
 from optnas.report.finding import front_finding, front_sides
 from optnas.report.picture import save_picture
-from optnas.report.style import COLOURS, CROWDED, MARKERS, counted, dress, headline, nothing, plain
+from optnas.report.style import COLOURS, CROWDED, MARKERS, dress, headline, nothing, plain
 from optnas.report.units import better, cost_axis, short_label, sign
 
 __all__ = ["draw_front", "places", "save_front", "scatter"]

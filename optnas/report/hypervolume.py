@@ -11,7 +11,8 @@ from optuna import Study
 
 from optnas.errors import UsageError
 from optnas.facts.course import Box, Moment, box_of, course
-from optnas.report.style import COLOURS, INK, MUTED, counted, dress, headline, nothing, plain, top_headline
+from optnas.printable import counted
+from optnas.report.style import COLOURS, INK, MUTED, dress, headline, nothing, plain, top_headline
 from optnas.report.units import amount, duration, sign, time_unit
 
 __all__ = ["AGAINST", "draw_course", "draw_hypervolume"]

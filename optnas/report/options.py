@@ -10,7 +10,8 @@ from matplotlib.ticker import MultipleLocator
 from optuna import Study
 
 from optnas.facts.options import OptionShare, option_shares
-from optnas.report.style import COLOURS, MARKERS, counted, dress, headline, nothing, plain
+from optnas.printable import counted
+from optnas.report.style import COLOURS, MARKERS, dress, headline, nothing, plain
 
 __all__ = ["draw_options"]
 

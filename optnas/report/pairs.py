@@ -15,8 +15,9 @@ from optuna import Study
 from scipy.stats import kendalltau
 
 from optnas.facts.trials import read_trials
+from optnas.printable import counted
 from optnas.report.front import places, scatter
-from optnas.report.style import INK, MUTED, counted, dress, nothing, plain, top_headline
+from optnas.report.style import INK, MUTED, dress, nothing, plain, top_headline
 from optnas.report.units import cost_axis, measures, short_label, sign
 
 __all__ = ["draw_pairs"]

@@ -14,7 +14,8 @@ from optuna import Study
 from optnas.facts.options import ABSENT, distances, levels, option_shares
 from optnas.facts.trials import TrialFacts, read_trials
 from optnas.front import front, objective_names
-from optnas.report.style import COLOURS, INK, MUTED, PAPER, counted, headline, nothing, plain, ramp, thinned
+from optnas.printable import counted
+from optnas.report.style import COLOURS, INK, MUTED, PAPER, headline, nothing, plain, ramp, thinned
 from optnas.report.units import amount, is_logarithmic, measures, short_label
 
 __all__ = ["Coordinate", "coordinates", "draw_parallel"]

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from optnas.printable import counted
 from optnas.report.picture import write_picture
-from optnas.report.style import LINE_MARKERS, MUTED, PALETTE, counted, dress, name_lines, top_headline
+from optnas.report.style import LINE_MARKERS, MUTED, PALETTE, dress, name_lines, top_headline
 
 __all__ = ["Scaling", "save_scaling", "scaling_finding"]
 

@@ -14,8 +14,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
 
-from optnas.printable import counted
-
 __all__ = [
     "COLOURS",
     "CROWDED",
@@ -26,7 +24,6 @@ __all__ = [
     "PALETTE",
     "PAPER",
     "TURNED",
-    "counted",
     "dress",
     "headline",
     "name_lines",

@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from optuna import Study
 
 from optnas.facts.workers import Bar, Timeline, timeline
-from optnas.report.style import COLOURS, CROWDED, INK, MUTED, counted, dress, headline, nothing, plain
+from optnas.printable import counted
+from optnas.report.style import COLOURS, CROWDED, INK, MUTED, dress, headline, nothing, plain
 from optnas.report.units import duration, time_unit
 
 __all__ = ["draw_timeline"]

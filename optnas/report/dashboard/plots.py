@@ -15,9 +15,10 @@ from optuna import Study
 from optnas.facts.course import Moment, box_of, course
 from optnas.facts.trials import TrialFacts
 from optnas.objective import ERROR
+from optnas.printable import counted
 from optnas.report.dashboard.figure import Figure, axis, layout, nothing, rounded
 from optnas.report.dashboard.front_plot import front_plot
-from optnas.report.style import COLOURS, counted, thinned
+from optnas.report.style import COLOURS, thinned
 
 __all__ = ["PLOTS", "study_plots"]
 

@@ -12,6 +12,7 @@ import numpy as np
 from optuna.study import StudyDirection
 
 from optnas.cost import COSTS
+from optnas.facts.summary import words_of
 from optnas.facts.trials import STATES, TrialFacts
 from optnas.front import objective_names
 from optnas.objective import ERROR
@@ -27,12 +28,12 @@ __all__ = ["COSTS_IN_WORDS", "columns_of", "data_of", "first_objective"]
 _DRAWINGS = 150
 COSTS_IN_WORDS: Mapping[str, tuple[str, str, str]] = {
     ERROR: ("validation error", "", "percent"),
-    "params": ("parameters", "", "count"),
-    "macs": ("MACs", "", "count"),
-    "size_bytes": ("size", "B", "count"),
-    "peak_memory_bytes": ("peak memory", "B", "count"),
+    "params": (words_of("params"), "", "count"),
+    "macs": (words_of("macs"), "", "count"),
+    "size_bytes": (words_of("size_bytes"), "B", "count"),
+    "peak_memory_bytes": (words_of("peak_memory_bytes"), "B", "count"),
     "energy_mj": ("energy (estimate)", "mJ", "fraction"),
-    "latency_ms": ("latency", "ms", "fraction"),
+    "latency_ms": (words_of("latency_ms"), "ms", "fraction"),
 }
 """By name of an objective or cost: its words, unit, and how its numbers are written."""
 _WORDS = {"beaten": "beaten", "infeasible": "beyond a constraint", "refused": "refused untrained"}
